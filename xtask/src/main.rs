@@ -1,1 +1,75 @@
-fn main() {}
+//! `cargo xtask …`: what CI and a newcomer call.
+//!
+//! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
+//! that CI runs, `trainer -- …` runs `etalase-trainer` with libtorch where it can find it.
+//! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
+
+mod data;
+mod report;
+mod setup;
+mod test;
+mod trainer;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, tests and the trainer")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what the trainer and the tests need: system packages, Python packages, libtorch
+    Setup,
+    /// Runs every test; tests that need photos run where ETALASE_DATA (or ../shared) holds them
+    Test {
+        /// Fail where the photos and weights folder is missing, instead of listing what did not run
+        #[arg(long)]
+        require_data: bool,
+    },
+    /// Runs etalase-trainer (release) with libtorch set up: cargo xtask trainer -- fit --help
+    Trainer {
+        /// Arguments of etalase-trainer
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test { require_data } => test::run(require_data),
+        Task::Trainer { arguments } => trainer::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// The folder of release binaries, wherever CARGO_TARGET_DIR puts it.
+fn release_dir() -> Result<PathBuf> {
+    // xtask itself runs from there.
+    let program = std::env::current_exe()?;
+    Ok(program.parent().unwrap_or(&program).to_path_buf())
+}
+
+/// The cargo that started us.
+fn cargo() -> std::process::Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(program);
+    command.current_dir(root());
+    command
+}

@@ -1,0 +1,328 @@
+//! Runs steps one after the other, says what each does and how long it took, and closes with a
+//! table of what ran, what did not and why.
+//!
+//! Numbers of tests are read from what `cargo test` and pytest print, so the closing line counts
+//! tests that were really executed. A step that fails without naming a failed test (a build, a
+//! format check) counts as one failure: a red run never reads "0 failed".
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// Numbers of tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tests {
+    pub passed: usize,
+    pub failed: usize,
+    /// Ignored or skipped.
+    pub skipped: usize,
+}
+
+impl Tests {
+    fn add(&mut self, other: Tests) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+struct Row {
+    name: String,
+    result: String,
+    seconds: Option<f64>,
+    /// Shown below the table: why it failed, why it did not run.
+    remark: Option<String>,
+}
+
+/// The steps so far.
+#[derive(Default)]
+pub struct Report {
+    rows: Vec<Row>,
+    tests: Tests,
+    broken_steps: usize,
+}
+
+impl Report {
+    /// Runs a step that counts no tests; `None` if it failed.
+    pub fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        let mut value = None;
+        self.tests(name, |_| {
+            value = Some(work()?);
+            Ok(())
+        });
+        value
+    }
+
+    /// Runs a step that counts tests into what it is given.
+    pub fn tests(&mut self, name: &str, work: impl FnOnce(&mut Tests) -> Result<()>) {
+        println!("\n=== {name}");
+        let _ = std::io::stdout().flush();
+        let start = Instant::now();
+        let mut tests = Tests::default();
+        let outcome = work(&mut tests);
+        let seconds = start.elapsed().as_secs_f64();
+        let failed = outcome.is_err() || tests.failed > 0;
+        if failed && tests.failed == 0 {
+            self.broken_steps += 1;
+        }
+        let mut result = if failed { "FAILED" } else { "ok" }.to_string();
+        if tests != Tests::default() {
+            let _ = write!(result, ", {} passed", tests.passed);
+        }
+        if tests.failed > 0 {
+            let _ = write!(result, ", {} failed", tests.failed);
+        }
+        let mut remark = outcome.err().map(|error| format!("{error:#}"));
+        if tests.skipped > 0 {
+            let _ = write!(result, ", {} not run", tests.skipped);
+            remark.get_or_insert_with(|| format!("{} marked as ignored or skipped", tests.skipped));
+        }
+        if let Some(remark) = &remark {
+            println!("{remark}");
+        }
+        println!("--- {name}: {result} ({seconds:.1} s)");
+        self.tests.add(tests);
+        self.rows.push(Row {
+            name: name.into(),
+            result,
+            seconds: Some(seconds),
+            remark,
+        });
+    }
+
+    /// Notes a step that cannot run, and why.
+    pub fn not_run(&mut self, name: &str, why: &str) {
+        println!("\n=== {name}: not run: {why}");
+        self.rows.push(Row {
+            name: name.into(),
+            result: "not run".into(),
+            seconds: None,
+            remark: Some(why.into()),
+        });
+    }
+
+    /// Prints the table; the exit status tells whether all that ran is well.
+    pub fn finish(self, closing_line: bool) -> ExitCode {
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.name.len())
+            .max()
+            .unwrap_or(0);
+        println!("\n=== Summary");
+        for row in &self.rows {
+            let seconds = row
+                .seconds
+                .map_or("-".into(), |seconds| format!("{seconds:.1} s"));
+            println!("{:width$}  {:>9}  {}", row.name, seconds, row.result);
+        }
+        for row in &self.rows {
+            if let Some(remark) = &row.remark {
+                println!(
+                    "\n{}: {}\n  {}",
+                    row.name,
+                    row.result,
+                    remark.replace('\n', "\n  ")
+                );
+            }
+        }
+        let failed = self.tests.failed + self.broken_steps;
+        if closing_line {
+            println!("\n{} passed, {failed} failed", self.tests.passed);
+        }
+        if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A command as one would type it, environment changes included.
+pub fn shown(command: &Command) -> String {
+    let mut line = String::new();
+    for (name, value) in command.get_envs() {
+        let value = value
+            .map(|value| value.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let _ = write!(line, "{}={} ", name.to_string_lossy(), quoted(&value));
+    }
+    line.push_str(&quoted(&command.get_program().to_string_lossy()));
+    for argument in command.get_args() {
+        let _ = write!(line, " {}", quoted(&argument.to_string_lossy()));
+    }
+    line
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Runs a command in sight of the user; the error names it.
+pub fn run(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let status = command
+        .status()
+        .with_context(|| format!("could not start: {}", shown(command)))?;
+    if !status.success() {
+        bail!("{status}: {}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a command in sight of the user and counts the tests that its output reports.
+pub fn run_tests(command: &mut Command, tests: &mut Tests) -> Result<()> {
+    println!("$ {}", shown(command));
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not start: {}", shown(command)))?;
+    if let Some(output) = child.stdout.take() {
+        // By bytes: a test may print what is no UTF-8.
+        for line in BufReader::new(output).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            println!("{line}");
+            tests.add(counts(&line));
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{status}: {}", shown(command));
+    }
+    Ok(())
+}
+
+/// What a line of output reports, if it is one of `cargo test`'s or pytest's closing lines.
+fn counts(line: &str) -> Tests {
+    let line = line.trim();
+    let cargo = line
+        .strip_prefix("test result: ")
+        .and_then(|rest| rest.split_once(". "))
+        .map(|(_, numbers)| numbers);
+    // "===== 5 passed, 1 skipped in 3.20s =====", or without the bars under -q.
+    let pytest = line
+        .trim_matches(['=', ' '])
+        .rsplit_once(" in ")
+        .map(|(numbers, _)| numbers);
+    let mut tests = Tests::default();
+    for part in cargo.or(pytest).unwrap_or_default().split([';', ',']) {
+        let Some((number, word)) = part.trim().split_once(' ') else {
+            return Tests::default();
+        };
+        let Ok(number) = number.parse::<usize>() else {
+            // cargo's line ends with the time; any other line with such a part is none of ours.
+            if cargo.is_some() {
+                continue;
+            }
+            return Tests::default();
+        };
+        match word {
+            "passed" => tests.passed += number,
+            "failed" | "error" | "errors" => tests.failed += number,
+            "ignored" | "skipped" | "xfailed" => tests.skipped += number,
+            // Filtered out, measured, deselected, warnings: of another step's choosing.
+            _ => {}
+        }
+    }
+    tests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_of_cargo_and_pytest_are_counted() {
+        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s";
+        assert_eq!(
+            counts(line),
+            Tests {
+                passed: 12,
+                failed: 0,
+                skipped: 1
+            }
+        );
+        let line = "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s";
+        assert_eq!(
+            counts(line),
+            Tests {
+                passed: 2,
+                failed: 3,
+                skipped: 0
+            }
+        );
+        let line = "==== 1 failed, 5 passed, 2 skipped, 1 warning, 1 error in 3.20s (0:00:03) ====";
+        assert_eq!(
+            counts(line),
+            Tests {
+                passed: 5,
+                failed: 2,
+                skipped: 2
+            }
+        );
+        assert_eq!(
+            counts("7 passed, 4 deselected in 0.51s"),
+            Tests {
+                passed: 7,
+                failed: 0,
+                skipped: 0
+            }
+        );
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        for line in [
+            "",
+            "running 12 tests",
+            "3 photos passed in review",
+            "test a::b ... ok",
+            "read 4 files, 2 passed",
+        ] {
+            assert_eq!(counts(line), Tests::default(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_breaks_counts_as_a_failure() {
+        let mut report = Report::default();
+        assert!(report.step("good", || Ok(1)).is_some());
+        assert!(
+            report
+                .step("bad", || -> Result<()> { bail!("no") })
+                .is_none()
+        );
+        report.tests("tests", |tests| {
+            tests.add(Tests {
+                passed: 3,
+                failed: 1,
+                skipped: 0,
+            });
+            bail!("exit status: 101")
+        });
+        // One broken step and one failed test; the tests' own exit status is not counted again.
+        assert_eq!(
+            (
+                report.broken_steps,
+                report.tests.failed,
+                report.tests.passed
+            ),
+            (1, 1, 3)
+        );
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let mut command = Command::new("apt-get");
+        command.args(["install", "-y", "a b"]).env("X", "1");
+        assert_eq!(shown(&command), "X=1 apt-get install -y 'a b'");
+    }
+}

@@ -1,0 +1,249 @@
+//! `cargo xtask test`: everything that CI runs, in the release profile, so that dependencies
+//! compile once and tests see the code that ships.
+//!
+//! Tests that need photos or weights are targets of their own, behind the feature `data` of
+//! etalase-tests and etalase-trainer (and the marker `data` in Python): without the folder they
+//! are listed as not run, with `--require-data` its absence is a failure. A step that fails does
+//! not keep the later ones from running.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::report::{self, Report};
+use crate::setup::{self, Libtorch};
+use crate::{cargo, data, release_dir, root, trainer};
+
+const FORMAT: &str = "Format (cargo fmt)";
+const BUILD: &str = "Build of the command, without libtorch";
+const LINT: &str = "Lints (cargo clippy)";
+const RUST: &str = "Rust tests: core, cli, xtask, tests";
+const TRAINER: &str = "Rust tests: trainer";
+const MODELS: &str = "Reference models (exported by the trainer)";
+const PYTHON: &str = "Python reference tests";
+const WITH_DATA: &str = "Tests with photos and weights (feature data, marker data)";
+
+/// Runs it all; `require_data`: no photos is a failure.
+pub fn run(require_data: bool) -> Result<ExitCode> {
+    let mut report = Report::default();
+    let data = report.step("Photos and weights folder", || {
+        let data = data::find()?;
+        match &data {
+            Some(folder) => println!("{}", folder.display()),
+            None if require_data => bail!(
+                "not found, and --require-data was given\n{}",
+                data::HOW_TO_GET
+            ),
+            None => println!("not found; tests that need it will be listed as not run"),
+        }
+        Ok(data)
+    });
+    // A folder that is wanted but not whole: an hour of other tests would only hide that.
+    let Some(data) = data else {
+        return Ok(report.finish(true));
+    };
+    let data = data.as_deref();
+
+    report.step("System packages", setup::system_packages);
+    let python = report.step("Python packages", setup::python);
+    let libtorch = report.step("libtorch", || setup::libtorch(python.as_deref()));
+
+    if component_missing("fmt") {
+        report.not_run(
+            FORMAT,
+            "rustfmt is not installed: rustup component add rustfmt",
+        );
+    } else {
+        report.step(FORMAT, || {
+            report::run(cargo().args(["fmt", "--all", "--check"]))
+        });
+    }
+    report.step(BUILD, || {
+        let mut build = cargo();
+        for name in [
+            "LIBTORCH",
+            "LIBTORCH_USE_PYTORCH",
+            "LD_LIBRARY_PATH",
+            "HDF5_DIR",
+        ] {
+            build.env_remove(name);
+        }
+        report::run(build.args(["build", "--release", "--locked"]))
+    });
+    if component_missing("clippy") {
+        report.not_run(LINT, "clippy is not installed: rustup component add clippy");
+    } else {
+        report.step(LINT, || {
+            let mut lint = cargo();
+            // --release shares the build scripts with what is tested.
+            lint.args([
+                "clippy",
+                "--release",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+            ]);
+            with_or_without_trainer(&mut lint, libtorch.as_ref());
+            report::run(lint.args(["--", "-D", "warnings"]))
+        });
+    }
+
+    report.tests(RUST, |tests| {
+        let mut command = cargo();
+        command.args([
+            "test",
+            "--release",
+            "--workspace",
+            "--exclude",
+            "etalase-trainer",
+            "--no-fail-fast",
+        ]);
+        with_data(&mut command, data, "etalase-tests/data");
+        report::run_tests(&mut command, tests)
+    });
+    match &libtorch {
+        None => report.not_run(TRAINER, "libtorch could not be set up, see above"),
+        Some(libtorch) => report.tests(TRAINER, |tests| {
+            let mut command = trainer::cargo_with(
+                libtorch,
+                &[
+                    "test",
+                    "--release",
+                    "-p",
+                    "etalase-trainer",
+                    "--no-fail-fast",
+                ],
+            );
+            with_data(&mut command, data, "data");
+            report::run_tests(&mut command, tests)
+        }),
+    }
+
+    let models = release_dir()?.join("reference-models");
+    if let (Some(libtorch), Some(data)) = (&libtorch, data) {
+        report.step(MODELS, || export_reference_models(libtorch, data, &models));
+    } else if data.is_some() {
+        report.not_run(MODELS, "libtorch could not be set up, see above");
+    }
+    match &python {
+        None => report.not_run(
+            PYTHON,
+            "the Python packages could not be installed, see above",
+        ),
+        Some(python) => report.tests(PYTHON, |tests| {
+            let release = release_dir()?;
+            let mut pytest = Command::new(python);
+            pytest.args([
+                "-m",
+                "pytest",
+                "-p",
+                "no:cacheprovider",
+                "-ra",
+                "--durations=5",
+                "tests/reference",
+            ]);
+            pytest
+                .current_dir(root())
+                .env("PYTHONDONTWRITEBYTECODE", "1");
+            pytest
+                .env("ETALASE_BIN", release.join("etalase"))
+                .env("ETALASE_FIT_PHOTO", release.join("fit_photo"));
+            match data {
+                Some(data) => pytest
+                    .env("ETALASE_DATA", data)
+                    .env("ETALASE_MODELS", &models),
+                None => pytest.env_remove("ETALASE_DATA").args(["-m", "not data"]),
+            };
+            report::run_tests(&mut pytest, tests)
+        }),
+    }
+    if data.is_none() {
+        report.not_run(
+            WITH_DATA,
+            &format!("no photos and weights folder here.\n{}", data::HOW_TO_GET),
+        );
+    }
+    Ok(report.finish(true))
+}
+
+fn component_missing(subcommand: &str) -> bool {
+    !cargo()
+        .args([subcommand, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn with_or_without_trainer(command: &mut Command, libtorch: Option<&Libtorch>) {
+    match libtorch {
+        Some(libtorch) => libtorch.set_in(command),
+        None => {
+            command.args(["--exclude", "etalase-trainer"]);
+        }
+    }
+}
+
+fn with_data(command: &mut Command, data: Option<&Path>, feature: &str) {
+    match data {
+        Some(folder) => command
+            .args(["--features", feature])
+            .env("ETALASE_DATA", folder),
+        None => command.env_remove("ETALASE_DATA"),
+    };
+}
+
+/// The same small network twice, float and int8: ImageNet weights, a seeded head that nobody
+/// trained. What is compared is runtimes, so any head will do.
+fn export_reference_models(libtorch: &Libtorch, data: &Path, out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("{}: cannot create", out.display()))?;
+    let weights = data
+        .join("weights/mobilenet_1_0_224_tf_no_top.h5")
+        .to_string_lossy()
+        .into_owned();
+    let photos = data
+        .join("data/clothing/train")
+        .to_string_lossy()
+        .into_owned();
+    let float = out
+        .join("mobilenet_v1_float.onnx")
+        .to_string_lossy()
+        .into_owned();
+    let int8 = out
+        .join("mobilenet_v1_int8.onnx")
+        .to_string_lossy()
+        .into_owned();
+    let commands: [&[&str]; 2] = [
+        &[
+            "export",
+            "--weights",
+            &weights,
+            "--classes",
+            "10",
+            "--seed",
+            "1",
+            "--out",
+            &float,
+        ],
+        &[
+            "quantize",
+            "--weights",
+            &weights,
+            "--classes",
+            "10",
+            "--seed",
+            "1",
+            "--photos",
+            &photos,
+            "--out",
+            &int8,
+        ],
+    ];
+    for arguments in commands {
+        let mut command = trainer::cargo_with(
+            libtorch,
+            &["run", "--release", "-p", "etalase-trainer", "--"],
+        );
+        report::run(command.args(arguments))?;
+    }
+    Ok(())
+}
