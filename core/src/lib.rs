@@ -8,12 +8,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod decision;
 pub mod engine;
 pub mod error;
 pub mod photo;
 pub mod preprocess;
 
-pub use engine::{Tensor, TensorData, TensorType};
+pub use engine::{Engine, EngineOptions, Tensor, TensorData, TensorType};
 pub use error::{Error, ErrorKind, Result};
 pub use photo::{Fit, Image};
 pub use preprocess::{Colour, InputType, Layout, Preprocess};
