@@ -1,19 +1,26 @@
 //! Etalase tells a marketplace app what a seller's photo shows, on the phone.
 //!
 //! This crate holds all that runs there: [`photo`] decodes and resizes,
-//! [`engine`] runs a network, `decision` turns its logits into scores,
-//! `bundle` is the one file that carries a network with everything it needs,
-//! and `Classifier` puts them together. `evaluation` (a feature) measures a
+//! [`engine`] runs a network, [`decision`] turns its logits into scores,
+//! [`bundle`] is the one file that carries a network with everything it needs,
+//! and [`Classifier`] puts them together. `evaluation` (a feature) measures a
 //! classifier over folders of photos. Nothing here knows who calls it.
 
 #![forbid(unsafe_code)]
 
+pub mod bundle;
+pub mod classifier;
 pub mod decision;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "evaluation")]
+pub mod evaluation;
+pub mod files;
 pub mod photo;
 pub mod preprocess;
 
+pub use bundle::{Bundle, BundleWriter, Manifest};
+pub use classifier::{Answer, Classifier};
 pub use engine::{Engine, EngineOptions, Tensor, TensorData, TensorType};
 pub use error::{Error, ErrorKind, Result};
 pub use photo::{Fit, Image};

@@ -1,0 +1,160 @@
+//! A bundle: the one file that carries a network with all it needs, every byte
+//! checked on opening.
+//!
+//! Reading is here; [`BundleWriter`] makes one. Whether the network itself agrees
+//! with the manifest is [`crate::Classifier`]'s to say, which runs it.
+
+mod format;
+mod manifest;
+mod writer;
+
+pub use format::{FORMAT_VERSION, Member};
+pub use manifest::Manifest;
+pub use writer::BundleWriter;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+
+const MANIFEST: &str = "manifest.json";
+const MODEL: &str = "model.onnx";
+const LABELS: &str = "labels.json";
+const CARD: &str = "card.json";
+
+/// An opened bundle, checked: format, hashes, manifest, labels. Immutable, and free
+/// to be shared between threads.
+pub struct Bundle {
+    file: Cow<'static, [u8]>,
+    format: u32,
+    members: Vec<Member>,
+    manifest: Manifest,
+    labels: BTreeMap<String, Vec<String>>,
+    card: serde_json::Value,
+}
+
+impl Bundle {
+    /// Opens the bundle at `path`.
+    ///
+    /// # Errors
+    /// `Io` where the file cannot be read; `Bundle` where it is cut short, changed or
+    /// contradicts itself; `BundleTooNew` for a newer format. All name the file.
+    pub fn open(path: &Path) -> Result<Bundle> {
+        let bytes = files::read(path)?;
+        Bundle::from_bytes(bytes).map_err(|error| error.context(path.display()))
+    }
+
+    /// Opens a bundle in memory and keeps it.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`], without `Io`.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Bundle> {
+        Bundle::from_file(Cow::Owned(bytes))
+    }
+
+    /// Opens a bundle that is part of the program; its bytes are not copied.
+    ///
+    /// # Errors
+    /// As [`Bundle::from_bytes`].
+    pub fn from_static(bytes: &'static [u8]) -> Result<Bundle> {
+        Bundle::from_file(Cow::Borrowed(bytes))
+    }
+
+    /// The bundle that comes with this library.
+    ///
+    /// # Errors
+    /// `Bundle` where the library was built with a damaged file.
+    #[cfg(feature = "default-bundle")]
+    pub fn default_bundle() -> Result<Bundle> {
+        static DEFAULT: &[u8] = include_bytes!("../../../models/default.etalase");
+        Bundle::from_static(DEFAULT).map_err(|error| error.context("the default bundle"))
+    }
+
+    fn from_file(file: Cow<'static, [u8]>) -> Result<Bundle> {
+        let (format, members) = format::read(&file)?;
+        let manifest: Manifest = json(&file, &members, MANIFEST)?;
+        manifest.check()?;
+        let labels = json(&file, &members, LABELS)?;
+        manifest::check_labels(&labels, manifest.classes.len())?;
+        let card = json(&file, &members, CARD)?;
+        required(&file, &members, MODEL)?;
+        Ok(Bundle {
+            file,
+            format,
+            members,
+            manifest,
+            labels,
+            card,
+        })
+    }
+
+    /// Name, classes and preprocessing.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Display names by BCP 47 language, each in the order of the classes.
+    pub fn labels(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.labels
+    }
+
+    /// The model card: data, licences, accuracy as measured.
+    pub fn card(&self) -> &serde_json::Value {
+        &self.card
+    }
+
+    /// The network, an ONNX file's bytes.
+    pub fn model(&self) -> &[u8] {
+        self.member(MODEL).unwrap_or_default()
+    }
+
+    /// All members in file order, also those that this library doesn't know.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// A member's bytes, or `None` where there is none of that name.
+    pub fn member(&self, name: &str) -> Option<&[u8]> {
+        let member = self.members.iter().find(|member| member.name == name)?;
+        format::member(&self.file, member).ok()
+    }
+
+    /// The format version in the file, at most [`FORMAT_VERSION`].
+    pub fn format_version(&self) -> u32 {
+        self.format
+    }
+
+    /// The whole file's length in bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.file.len() as u64
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, version) = (&self.manifest.name, &self.manifest.version);
+        write!(f, "Bundle({name} {version}, {} bytes)", self.file.len())
+    }
+}
+
+fn required<'a>(file: &'a [u8], members: &[Member], name: &str) -> Result<&'a [u8]> {
+    let member = members.iter().find(|member| member.name == name);
+    let member = member.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Bundle,
+            format!("the bundle has no member {name}"),
+        )
+    })?;
+    format::member(file, member)
+}
+
+fn json<T: serde::de::DeserializeOwned>(file: &[u8], members: &[Member], name: &str) -> Result<T> {
+    serde_json::from_slice(required(file, members, name)?).map_err(|error| {
+        Error::new(ErrorKind::Bundle, format!("{name} cannot be read")).with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A bundle ready to answer: photo in, scores out.
+//!
+//! What the app does with the scores (a threshold, a comparison with what the
+//! seller says) is left to it; this gives every class its calibrated place.
+
+use std::time::Instant;
+
+use crate::bundle::Bundle;
+use crate::decision;
+use crate::engine::{Engine, EngineOptions, TensorType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::photo::{self, Image};
+use crate::preprocess::InputType;
+
+/// A network with its classes and its preprocessing. `Send + Sync` and immutable:
+/// one serves all threads, without a lock.
+#[derive(Debug)]
+pub struct Classifier {
+    bundle: Bundle,
+    engine: Engine,
+}
+
+/// One photo's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// A score per class, 0 to 1, summing to 1, in the order of the classes.
+    pub scores: Vec<f32>,
+    /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
+    pub decode_ms: f64,
+    /// From there to the scores, milliseconds.
+    pub run_ms: f64,
+}
+
+impl Answer {
+    /// The `k` best classes with their scores, best first.
+    pub fn top(&self, k: usize) -> Vec<(usize, f32)> {
+        decision::top_k(&self.scores, k)
+            .into_iter()
+            .filter_map(|class| Some((class, *self.scores.get(class)?)))
+            .collect()
+    }
+}
+
+impl Classifier {
+    /// Prepares the bundle's network.
+    ///
+    /// # Errors
+    /// `Model` where the network cannot run; `Bundle` where its input or output
+    /// doesn't fit the manifest.
+    pub fn new(bundle: Bundle, options: &EngineOptions) -> Result<Classifier> {
+        let engine = Engine::from_onnx(bundle.model(), options)
+            .map_err(|error| error.context("model.onnx"))?;
+        let manifest = bundle.manifest();
+        let contradiction = |message: String| Err(Error::new(ErrorKind::Bundle, message));
+        if engine.classes() != manifest.classes.len() {
+            return contradiction(format!(
+                "the network gives {} scores for {} classes",
+                engine.classes(),
+                manifest.classes.len()
+            ));
+        }
+        let shape = manifest.preprocess.shape();
+        let kind = match manifest.preprocess.input {
+            InputType::U8 => TensorType::U8,
+            InputType::F32 { .. } => TensorType::F32,
+        };
+        if engine.input_shape() != shape || engine.input_type() != kind {
+            return contradiction(format!(
+                "the network takes {} {:?}, the preprocessing gives {kind} {shape:?}",
+                engine.input_type(),
+                engine.input_shape()
+            ));
+        }
+        Ok(Classifier { bundle, engine })
+    }
+
+    /// The bundle that it answers from.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Classifies an encoded photo: JPEG, PNG or WebP. Any thread.
+    ///
+    /// # Errors
+    /// `Photo` or `PhotoTooLarge` where it cannot be decoded, `Model` where the
+    /// network fails.
+    pub fn classify(&self, photo: &[u8]) -> Result<Answer> {
+        let start = Instant::now();
+        let image = photo::decode(photo)?;
+        self.answer(&image, start)
+    }
+
+    /// Classifies pixels. Any thread.
+    ///
+    /// # Errors
+    /// `Model` where the network fails.
+    pub fn classify_image(&self, image: &Image) -> Result<Answer> {
+        self.answer(image, Instant::now())
+    }
+
+    fn answer(&self, image: &Image, start: Instant) -> Result<Answer> {
+        let tensor = self.bundle.manifest().preprocess.tensor(image)?;
+        let decoded = Instant::now();
+        let scores = decision::softmax(&self.engine.run(&tensor)?)?;
+        let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
+        Ok(Answer {
+            scores,
+            decode_ms: ms(start, decoded),
+            run_ms: ms(decoded, Instant::now()),
+        })
+    }
+}

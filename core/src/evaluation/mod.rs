@@ -1,0 +1,8 @@
+//! How good is a classifier? Folders of labelled photos, and the figures over them.
+//! For desks: a feature of the crate, so that no phone carries it.
+
+mod dataset;
+mod metrics;
+
+pub use dataset::{LabelledPhoto, photo_folders};
+pub use metrics::{ClassMetrics, Evaluation, Metrics};
