@@ -243,7 +243,11 @@ def draw():
     return picture.filter(ImageFilter.UnsharpMask(radius=1.2, percent=40, threshold=2))
 
 
+def save(picture, file):
+    picture.save(file, "JPEG", quality=88, subsampling=2, optimize=True)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    draw().save(sys.argv[1], quality=88, subsampling=2, optimize=True)
+    save(draw(), sys.argv[1])

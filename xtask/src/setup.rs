@@ -303,7 +303,10 @@ pub fn libtorch(python: Option<&Path>) -> Result<Libtorch> {
     let python =
         python.context("the virtual environment that downloads libtorch could not be made")?;
     let folder = libtorch_folder()?;
-    let part = folder.with_extension(format!("part-{}", std::process::id()));
+    let part = cache()?.join(format!(
+        "libtorch-{LIBTORCH_VERSION}.part-{}",
+        std::process::id()
+    ));
     println!(
         "assembling libtorch {LIBTORCH_VERSION} (CPU; a download of 0.55 GB, once) in {}",
         folder.display()

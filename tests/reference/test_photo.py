@@ -1,0 +1,130 @@
+"""Core's decoding and resizing held against Pillow's.
+
+Lossless files compare resizing alone (within one level); JPEG decoders may differ by a few levels
+where chroma is upsampled, so there the mean counts.
+"""
+
+import numpy as np
+import pytest
+from conftest import SAMPLE
+from PIL import Image, ImageOps
+
+
+def difference(ours, reference):
+    assert ours.shape == reference.shape
+    return np.abs(ours.astype(int) - reference.astype(int))
+
+
+def stretch(image, width, height):
+    return image.resize((width, height), Image.BILINEAR)
+
+
+def center_crop(image, width, height):
+    scale = min(image.width / width, image.height / height)
+    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+    box = (left, top, image.width - left, image.height - top)
+    return image.resize((width, height), Image.BILINEAR, box=box)
+
+
+def letterbox(image, width, height):
+    scale = min(width / image.width, height / image.height)
+    inner = image.resize(
+        (max(1, int(image.width * scale + 0.5)), max(1, int(image.height * scale + 0.5))), Image.BILINEAR
+    )
+    canvas = Image.new("RGB", (width, height), (128, 128, 128))
+    canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+    return canvas
+
+
+FITS = {"stretch": stretch, "letterbox": letterbox, "center-crop": center_crop}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [(480, 640), (37, 41), (1000, 90), (224, 224), (1, 1), (3, 500)])
+def test_resizing_is_pillow_s(fit_photo, tmp_path, fit, size):
+    # Noise over the sample photo: resizing that skips pixels cannot hide in smooth surfaces.
+    noise = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    photo = Image.blend(Image.open(SAMPLE).resize(size), Image.fromarray(noise), 0.6)
+    path = tmp_path / "photo.png"
+    photo.save(path)
+    ours = fit_photo(path, 224, 224, fit)
+    assert difference(ours, np.asarray(FITS[fit](photo, 224, 224))).max() <= 1
+
+
+def test_the_bound_tells_other_filters_apart(fit_photo, tmp_path):
+    photo = Image.open(SAMPLE).convert("RGB")
+    path = tmp_path / "photo.png"
+    photo.save(path)
+    ours = fit_photo(path, 224, 224)
+    for other in (Image.NEAREST, Image.BICUBIC, Image.BOX, Image.HAMMING):
+        assert difference(ours, np.asarray(photo.resize((224, 224), other))).max() > 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_obeyed(fit_photo, tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{suffix}"
+    options = {"jpg": {"quality": 95}, "png": {}, "webp": {"lossless": True}}[suffix]
+    Image.open(SAMPLE).resize((120, 160)).save(path, exif=exif, **options)
+    reference = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    assert reference.size == ((120, 160) if orientation < 5 else (160, 120))
+    off = difference(fit_photo(path), np.asarray(reference))
+    assert off.mean() < 1 if suffix == "jpg" else off.max() == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "I;16", "1"])
+def test_png_of_any_mode_is_decoded(fit_photo, tmp_path, mode):
+    photo = Image.open(SAMPLE).resize((64, 48)).convert("RGB")
+    alpha = Image.linear_gradient("L").resize(photo.size)
+    if mode in ("LA", "RGBA"):
+        stored = photo.convert(mode)
+        stored.putalpha(alpha)
+    elif mode == "I;16":
+        stored = Image.fromarray(np.asarray(photo.convert("L"), np.uint16) * 257)
+    else:
+        stored = photo.convert(mode)
+    path = tmp_path / "photo.png"
+    stored.save(path)
+    # Alpha lies over white.
+    if mode in ("LA", "RGBA"):
+        white = Image.new("RGBA", photo.size, "white")
+        reference = Image.alpha_composite(white, stored.convert("RGBA")).convert("RGB")
+    elif mode == "I;16":
+        reference = photo.convert("L").convert("RGB")
+    else:
+        reference = stored.convert("RGB")
+    assert difference(fit_photo(path), np.asarray(reference)).max() <= 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpeg_of_any_sampling_is_decoded(fit_photo, tmp_path, subsampling, progressive):
+    path = tmp_path / "photo.jpg"
+    Image.open(SAMPLE).save(path, quality=90, subsampling=subsampling, progressive=progressive)
+    off = difference(fit_photo(path), np.asarray(Image.open(path)))
+    assert off.mean() < 0.6, off.mean()
+
+
+def test_grey_jpeg_is_decoded(fit_photo, tmp_path):
+    path = tmp_path / "grey.jpg"
+    Image.open(SAMPLE).convert("L").save(path, quality=90)
+    assert difference(fit_photo(path), np.asarray(Image.open(path).convert("RGB"))).max() <= 2
+
+
+@pytest.mark.data
+def test_resizing_of_real_photos_is_pillow_s(fit_photo, photos, tmp_path):
+    path = tmp_path / "photo.png"
+    for photo in photos[::2]:
+        image = Image.open(photo).convert("RGB")
+        image.save(path, compress_level=1)
+        ours = fit_photo(path, 224, 224)
+        assert difference(ours, np.asarray(stretch(image, 224, 224))).max() <= 1, photo
+
+
+@pytest.mark.data
+def test_real_photos_are_decoded_as_by_pillow(fit_photo, photos, tensors):
+    for photo, reference in zip(photos[::2], tensors[::2]):
+        off = difference(fit_photo(photo, 224, 224), reference)
+        assert off.mean() < 0.6, f"{photo}: mean {off.mean():.2f}, largest {off.max()}"
