@@ -8,14 +8,7 @@ use std::process::Command;
 fn dependencies(package: &str) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "tree",
-            "--offline",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--edges", "normal,build", "--prefix", "none"])
         .args(["--package", package, "--format", "{p}"])
         .current_dir(etalase_tests::file(".."))
         .output()
@@ -65,7 +58,6 @@ fn the_command_builds_with_rust_and_a_c_compiler() {
 fn core_holds_only_what_runs_on_the_phone() {
     let desk = [
         "clap",
-        "anyhow",
         "indicatif",
         "ndarray-npy",
         "plotters",
