@@ -67,7 +67,7 @@ pub fn system_packages() -> Result<()> {
         .filter(|package| !(package.present)())
         .collect();
     if missing.is_empty() {
-        println!(
+        eprintln!(
             "all there: {}",
             PACKAGES.map(|package| package.debian).join(", ")
         );
@@ -185,7 +185,7 @@ pub fn python() -> Result<PathBuf> {
             &["-c", "import numpy, onnxruntime, pytest"],
         )
     {
-        println!("there: {}", folder.display());
+        eprintln!("there: {}", folder.display());
         return Ok(interpreter);
     }
     let base = base_python().context("no python3 of version 3.11 or newer with venv")?;
@@ -253,7 +253,7 @@ impl Libtorch {
 /// The user's own libtorch, or the one kept in the cache.
 fn existing_libtorch() -> Result<Option<Libtorch>> {
     if std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
-        println!("PyTorch's, as LIBTORCH_USE_PYTORCH asks");
+        eprintln!("PyTorch's, as LIBTORCH_USE_PYTORCH asks");
         return Ok(Some(Libtorch::Pytorch));
     }
     if let Some(folder) = std::env::var_os("LIBTORCH").filter(|folder| !folder.is_empty()) {
@@ -261,13 +261,13 @@ fn existing_libtorch() -> Result<Option<Libtorch>> {
         if !folder.join("lib").is_dir() {
             bail!("LIBTORCH={}: holds no folder lib", folder.display());
         }
-        println!("LIBTORCH is set: {}", folder.display());
+        eprintln!("LIBTORCH is set: {}", folder.display());
         return Ok(Some(Libtorch::Folder(folder)));
     }
     let folder = libtorch_folder()?;
     // Renamed into place when whole, so being there means being whole.
     if folder.join("build-version").is_file() {
-        println!("there: {}", folder.display());
+        eprintln!("there: {}", folder.display());
         return Ok(Some(Libtorch::Folder(folder)));
     }
     Ok(None)
