@@ -50,8 +50,9 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// The library's error. `Display` is one line that says everything, the cause
-/// included; [`StdError::source`] gives the cause itself, for inspection.
+/// The library's error. `Display` is one line that says everything, the underlying
+/// error included; [`StdError::source`] therefore goes on behind that one, so that
+/// printing the chain repeats nothing. [`Error::cause`] gives the error itself.
 pub struct Error(Box<Inner>);
 
 // Boxed, so that a `Result<f32>` stays two words.
@@ -89,6 +90,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
+
+    /// The underlying error, where there is one, for inspection.
+    pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.source.as_deref()
+    }
 }
 
 impl fmt::Display for Error {
@@ -109,10 +115,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0.source {
-            Some(source) => Some(source.as_ref()),
-            None => None,
-        }
+        self.0.source.as_deref()?.source()
     }
 }
 
@@ -153,10 +156,10 @@ mod tests {
             .context("shoe.jpg");
         assert_eq!(error.to_string(), "shoe.jpg: not readable: disk on fire");
         assert_eq!(error.kind(), ErrorKind::Photo);
-        assert_eq!(
-            StdError::source(&error).map(ToString::to_string).as_deref(),
-            Some("disk on fire")
-        );
+        let cause = error.cause().expect("kept");
+        assert!(cause.is::<std::io::Error>());
+        assert_eq!(cause.to_string(), "disk on fire");
+        assert!(error.source().is_none(), "said already");
     }
 
     #[test]

@@ -39,12 +39,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<pb::ModelProto> {
     }
     let model = pb::ModelProto::decode(bytes)
         .map_err(|error| failed("not an ONNX model, or cut short").with_source(error))?;
-    match &model.graph {
+    let Some(graph) = &model.graph else {
         // Protobuf has no magic number: many short files parse as an empty model.
-        None => Err(failed("not an ONNX model: it holds no graph")),
-        Some(graph) if graph.node.is_empty() => Err(failed("the ONNX graph has no nodes")),
-        Some(_) => Ok(model),
+        return Err(failed("not an ONNX model: it holds no graph"));
+    };
+    if graph.node.is_empty() {
+        return Err(failed("the ONNX graph has no nodes"));
     }
+    // It stands behind the graph, so a file cut between the two shows here.
+    let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    if !model.opset_import.iter().any(|set| standard(&set.domain)) {
+        return Err(failed(
+            "the ONNX model names no operator set, or is cut short",
+        ));
+    }
+    Ok(model)
 }
 
 /// Parses the file and checks its ends.

@@ -1,0 +1,140 @@
+//! `etalase classify`: what each photo shows. One that fails never stops the others.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use etalase::{Answer, Classifier, Error, ErrorKind, files};
+use serde::Serialize;
+
+use crate::bundle::BundleChoice;
+use crate::{Outcome, labels, output};
+
+/// Tell what photos show (JPEG, PNG, WebP)
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    bundle: BundleChoice,
+    /// How many classes to name, best first
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    /// One JSON object a photo on stdout: {"photo", "labels": [{"label", "score"}, …], "decode_ms",
+    /// "run_ms"} or {"photo", "error"}; labels are canonical class names
+    #[arg(long)]
+    json: bool,
+    /// Language of the names shown to people, such as en or id
+    #[arg(long, value_name = "L", default_value = "en")]
+    language: String,
+    /// Photos; - reads one from standard input
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Label<'a> {
+    label: &'a str,
+    score: f32,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Answer {
+        photo: &'a str,
+        labels: Vec<Label<'a>>,
+        decode_ms: f64,
+        run_ms: f64,
+    },
+    Failure {
+        photo: &'a str,
+        error: String,
+    },
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let classifier = args.bundle.classifier()?;
+    let names = match args.json {
+        true => classifier.bundle().manifest().classes.as_slice(),
+        false => labels::display_names(classifier.bundle(), &args.language),
+    };
+    let mut outcome = Outcome::Complete;
+    for path in &args.photos {
+        let photo = &*path.to_string_lossy();
+        match answer(&classifier, path) {
+            Ok(answer) => {
+                let labels = answer
+                    .top(args.top as usize)
+                    .into_iter()
+                    .filter_map(|(class, score)| {
+                        let label = names.get(class)?;
+                        Some(Label { label, score })
+                    })
+                    .collect();
+                if args.json {
+                    output::json(&Line::Answer {
+                        photo,
+                        labels,
+                        decode_ms: answer.decode_ms,
+                        run_ms: answer.run_ms,
+                    })?;
+                } else {
+                    show(photo, &labels, &answer, names)?;
+                }
+            }
+            Err(error) => {
+                outcome = Outcome::Partial;
+                output::complain(&error);
+                if args.json {
+                    let error = error.to_string();
+                    output::json(&Line::Failure { photo, error })?;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Classifies the photo at `path`; errors name it.
+fn answer(classifier: &Classifier, path: &Path) -> etalase::Result<Answer> {
+    let is_stdin = path.as_os_str() == "-";
+    let bytes = if is_stdin {
+        read_stdin()?
+    } else {
+        files::read(path)?
+    };
+    classifier.classify(&bytes).map_err(|error| match is_stdin {
+        true => error.context("standard input"),
+        false => error.context(path.display()),
+    })
+}
+
+fn read_stdin() -> etalase::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut limited = io::stdin().lock().take(files::MAX_FILE_BYTES);
+    limited.read_to_end(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Io, "standard input: cannot be read").with_source(error)
+    })?;
+    Ok(bytes)
+}
+
+fn show(
+    photo: &str,
+    labels: &[Label<'_>],
+    answer: &Answer,
+    names: &[String],
+) -> anyhow::Result<()> {
+    output::line(format_args!(
+        "{photo}  (decoded in {:.1} ms, classified in {:.1} ms)",
+        answer.decode_ms, answer.run_ms
+    ))?;
+    let width = output::width(names.iter().map(String::as_str));
+    for Label { label, score } in labels {
+        let percent = score * 100.0;
+        let bar = output::bar(f64::from(*score), 24);
+        output::line(
+            format_args!("  {label:<width$}  {percent:5.1} %  {bar}")
+                .to_string()
+                .trim_end(),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! `etalase inspect`: what is in a bundle, without running it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use etalase::engine::summarize;
+use etalase::{Bundle, Preprocess};
+use serde::Serialize;
+
+use crate::{Outcome, bundle, output};
+
+/// Show what is in a bundle
+#[derive(clap::Args)]
+pub struct Args {
+    /// Bundle to inspect instead of the built-in one
+    #[arg(value_name = "B")]
+    bundle: Option<PathBuf>,
+    /// One JSON object on stdout: {"name", "version", "format", "backbone", "input": [h, w, c], "labels",
+    /// "classes", "bytes", "members", "convolutions", "convolutions_int8", "preprocess", "card"}
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Member<'a> {
+    bytes: u64,
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct Inspection<'a> {
+    name: &'a str,
+    version: &'a str,
+    format: u32,
+    backbone: &'a str,
+    /// Height, width, channels.
+    input: [u32; 3],
+    labels: &'a BTreeMap<String, Vec<String>>,
+    classes: &'a [String],
+    bytes: u64,
+    members: BTreeMap<&'a str, Member<'a>>,
+    convolutions: usize,
+    convolutions_int8: usize,
+    preprocess: &'a Preprocess,
+    card: &'a serde_json::Value,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let path = args.bundle.as_deref();
+    let bundle = bundle::open(path)?;
+    let network = summarize(bundle.model())
+        .map_err(|error| error.context("model.onnx").context(bundle::name(path)))?;
+    if args.json {
+        let manifest = bundle.manifest();
+        let members = bundle.members().iter().map(|member| {
+            let sha256 = member.sha256.as_str();
+            let bytes = member.bytes;
+            (member.name.as_str(), Member { bytes, sha256 })
+        });
+        output::json(&Inspection {
+            name: &manifest.name,
+            version: &manifest.version,
+            format: bundle.format_version(),
+            backbone: &manifest.backbone,
+            input: [manifest.preprocess.height, manifest.preprocess.width, 3],
+            labels: bundle.labels(),
+            classes: &manifest.classes,
+            bytes: bundle.len_bytes(),
+            members: members.collect(),
+            convolutions: network.convolutions,
+            convolutions_int8: network.convolutions_int8,
+            preprocess: &manifest.preprocess,
+            card: bundle.card(),
+        })?;
+    } else {
+        show(&bundle, network.convolutions, network.convolutions_int8)?;
+    }
+    Ok(Outcome::Complete)
+}
+
+fn show(bundle: &Bundle, convolutions: usize, int8: usize) -> anyhow::Result<()> {
+    let manifest = bundle.manifest();
+    let preprocess = &manifest.preprocess;
+    output::line(format_args!("{} {}", manifest.name, manifest.version))?;
+    output::line(format_args!("  backbone      {}", manifest.backbone))?;
+    output::line(format_args!(
+        "  input         {}x{} px, {}",
+        preprocess.width, preprocess.height, preprocess.fit
+    ))?;
+    output::line(format_args!(
+        "  convolutions  {convolutions}, {int8} of them int8"
+    ))?;
+    output::line(format_args!(
+        "  file          {} bytes, format {}",
+        bundle.len_bytes(),
+        bundle.format_version()
+    ))?;
+
+    output::line("\nclasses")?;
+    let width = output::width(manifest.classes.iter().map(String::as_str));
+    for (index, class) in manifest.classes.iter().enumerate() {
+        let names: Vec<String> = bundle
+            .labels()
+            .iter()
+            .filter_map(|(language, names)| Some(format!("{language}: {}", names.get(index)?)))
+            .collect();
+        let text = format!("  {class:<width$}  {}", names.join(", "));
+        output::line(text.trim_end())?;
+    }
+
+    output::line("\nmembers")?;
+    let width = output::width(bundle.members().iter().map(|member| member.name.as_str()));
+    for member in bundle.members() {
+        let (name, bytes, sha256) = (&member.name, member.bytes, &member.sha256);
+        output::line(format_args!(
+            "  {name:<width$}  {bytes:>10} bytes  sha256 {sha256}"
+        ))?;
+    }
+
+    output::line("\nmodel card")?;
+    let card = serde_json::to_string_pretty(bundle.card())?;
+    for line in card.lines() {
+        output::line(format_args!("  {line}"))?;
+    }
+    Ok(())
+}
