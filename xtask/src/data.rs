@@ -22,8 +22,10 @@ Set ETALASE_DATA to a folder of this layout (or put it at ../shared beside the c
                                                   github.com/alexeygrigorev/clothing-dataset-small (CC0)
   data/clothing-extra/labels.csv and its photos   github.com/alexeygrigorev/clothing-dataset (CC0); optional
   data/not-a-product                              photos from github.com/marcusklasson/GroceryStoreDataset (MIT); optional
-  weights/mobilenet_1_0_224_tf_no_top.h5          MobileNetV1 and V2 without top, alpha 1.0, 224 px, in the
-  weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5   layout of keras-applications";
+  weights/mobilenet_1_0_224_tf_no_top.h5,
+  weights/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5
+                                                  MobileNetV1 and V2 without top in keras-applications' layout,
+                                                  dequantized from github.com/google-coral/test_data (Apache-2.0)";
 
 /// Finds the folder. `None`: there is none. An ETALASE_DATA that is set but not whole is an error,
 /// for its owner believes that it is used.
