@@ -20,7 +20,7 @@ pub fn run() -> Result<ExitCode> {
     let mut report = Report::default();
     report.step("System packages", system_packages);
     let python = report.step("Python packages", python);
-    report.step("libtorch", || libtorch(python.as_deref()).map(|_| ()));
+    report.step("libtorch", || libtorch(|| made(&python)).map(|_| ()));
     Ok(report.finish(false))
 }
 
@@ -216,6 +216,13 @@ pub fn python() -> Result<PathBuf> {
     Ok(interpreter)
 }
 
+/// The virtual environment that an earlier step made, or could not make.
+pub fn made(python: &Option<PathBuf>) -> Result<PathBuf> {
+    python
+        .clone()
+        .context("the virtual environment could not be made, see above")
+}
+
 /// FNV-1a: names a folder, protects nothing.
 fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -277,20 +284,12 @@ fn libtorch_folder() -> Result<PathBuf> {
     Ok(cache()?.join(format!("libtorch-{LIBTORCH_VERSION}")))
 }
 
-/// The interpreter that [`libtorch`] will want: none where libtorch is there already.
-pub fn python_for_libtorch() -> Result<Option<PathBuf>> {
-    Ok(if existing_libtorch()?.is_none() {
-        Some(python()?)
-    } else {
-        None
-    })
-}
-
 /// Finds libtorch, or assembles the CPU library from the official wheels (x86-64 Linux).
 ///
 /// PyPI's torch wheel is the CUDA build, 0.5 GB; its CPU half runs alone given two small CUDA
-/// libraries, so the gigabytes that the wheel depends on are never downloaded.
-pub fn libtorch(python: Option<&Path>) -> Result<Libtorch> {
+/// libraries, so the gigabytes that the wheel depends on are never downloaded. `python` is asked for
+/// its virtual environment only where there is something to download.
+pub fn libtorch(python: impl FnOnce() -> Result<PathBuf>) -> Result<Libtorch> {
     if let Some(libtorch) = existing_libtorch()? {
         return Ok(libtorch);
     }
@@ -300,8 +299,7 @@ pub fn libtorch(python: Option<&Path>) -> Result<Libtorch> {
              or LIBTORCH_USE_PYTORCH=1 with torch {LIBTORCH_VERSION} in the active Python"
         );
     }
-    let python =
-        python.context("the virtual environment that downloads libtorch could not be made")?;
+    let python = python()?;
     let folder = libtorch_folder()?;
     let part = cache()?.join(format!(
         "libtorch-{LIBTORCH_VERSION}.part-{}",
@@ -311,7 +309,7 @@ pub fn libtorch(python: Option<&Path>) -> Result<Libtorch> {
         "assembling libtorch {LIBTORCH_VERSION} (CPU; a download of 0.55 GB, once) in {}",
         folder.display()
     );
-    let assembled = assemble(python, &part).and_then(|()| {
+    let assembled = assemble(&python, &part).and_then(|()| {
         match std::fs::rename(part.join("libtorch"), &folder) {
             // Another run was faster; its result is as good.
             Err(_) if folder.join("build-version").is_file() => Ok(()),

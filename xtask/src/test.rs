@@ -47,7 +47,7 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
 
     report.step("System packages", setup::system_packages);
     let python = report.step("Python packages", setup::python);
-    let libtorch = report.step("libtorch", || setup::libtorch(python.as_deref()));
+    let libtorch = report.step("libtorch", || setup::libtorch(|| setup::made(&python)));
 
     if component_missing("fmt") {
         report.not_run(
@@ -196,54 +196,31 @@ fn with_data(command: &mut Command, data: Option<&Path>, feature: &str) {
 /// trained. What is compared is runtimes, so any head will do.
 fn export_reference_models(libtorch: &Libtorch, data: &Path, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot create", out.display()))?;
-    let weights = data
-        .join("weights/mobilenet_1_0_224_tf_no_top.h5")
-        .to_string_lossy()
-        .into_owned();
-    let photos = data
-        .join("data/clothing/train")
-        .to_string_lossy()
-        .into_owned();
-    let float = out
-        .join("mobilenet_v1_float.onnx")
-        .to_string_lossy()
-        .into_owned();
-    let int8 = out
-        .join("mobilenet_v1_int8.onnx")
-        .to_string_lossy()
-        .into_owned();
-    let commands: [&[&str]; 2] = [
-        &[
-            "export",
-            "--weights",
-            &weights,
-            "--classes",
-            "10",
-            "--seed",
-            "1",
-            "--out",
-            &float,
-        ],
-        &[
-            "quantize",
-            "--weights",
-            &weights,
-            "--classes",
-            "10",
-            "--seed",
-            "1",
-            "--photos",
-            &photos,
-            "--out",
-            &int8,
-        ],
-    ];
-    for arguments in commands {
-        let mut command = trainer::cargo_with(
-            libtorch,
-            &["run", "--release", "-p", "etalase-trainer", "--"],
-        );
-        report::run(command.args(arguments))?;
-    }
-    Ok(())
+    let weights = data.join("weights/mobilenet_1_0_224_tf_no_top.h5");
+    let photos = data.join("data/clothing/train");
+    let export = |subcommand: &str, file: &str| {
+        let run = [
+            "run",
+            "--release",
+            "-p",
+            "etalase-trainer",
+            "--",
+            subcommand,
+        ];
+        let mut command = trainer::cargo_with(libtorch, &run);
+        command
+            .arg("--weights")
+            .arg(&weights)
+            .args(["--classes", "10"]);
+        command.arg("--out").arg(out.join(file));
+        command
+    };
+    report::run(&mut export("export", "mobilenet_v1_float.onnx"))?;
+    let mut quantize = export("quantize", "mobilenet_v1_int8.onnx");
+    report::run(
+        quantize
+            .arg("--calibration")
+            .arg(photos)
+            .args(["--photos", "128"]),
+    )
 }

@@ -17,8 +17,7 @@ pub fn cargo_with(libtorch: &setup::Libtorch, arguments: &[&str]) -> Command {
 /// Installs what is missing, then runs the trainer; its exit status is ours.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
     setup::system_packages()?;
-    let python = setup::python_for_libtorch()?;
-    let libtorch = setup::libtorch(python.as_deref())?;
+    let libtorch = setup::libtorch(setup::python)?;
     let mut command = cargo_with(
         &libtorch,
         &["run", "--release", "-p", "etalase-trainer", "--"],
