@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use etalase::engine::without_softmax;
 use etalase::{Bundle, BundleWriter, Classifier, Engine, EngineOptions, Manifest, files};
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ use crate::{Outcome, output};
 /// Make a bundle from an ONNX classifier
 #[derive(clap::Args)]
 pub struct Args {
-    /// ONNX file with one image input and one output [1, classes] of logits
+    /// ONNX file with one image input and one output [1, classes] of logits; a final Softmax is left out
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// Text file with a class a line, in the order of the outputs, or JSON {"classes": […], "languages":
@@ -49,8 +50,14 @@ struct Labels {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let model = files::read(&args.model)?;
+    let mut model = files::read(&args.model)?;
     let model_name = || args.model.display().to_string();
+    let without = without_softmax(&model).map_err(|error| error.context(model_name()))?;
+    if let Some(without) = without {
+        // Scores are the softmax of a bundle's outputs: one of the two must go.
+        output::complain(format!("{}: its final Softmax is left out", model_name()));
+        model = without;
+    }
     let options = EngineOptions::default();
     let engine =
         Engine::from_onnx(&model, &options).map_err(|error| error.context(model_name()))?;

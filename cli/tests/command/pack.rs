@@ -123,6 +123,34 @@ fn labels_in_languages_and_a_card() {
 }
 
 #[test]
+fn a_final_softmax_is_left_out() {
+    let desk = Desk::new();
+    let network = plane_means(16)
+        .node_with("Softmax", &["logits"], "scores", &[("axis", &[1])])
+        .without_output()
+        .output("scores", &[1, 3]);
+    let labels = desk.write("labels.txt", "red\ngreen\nblue\n");
+    let mut answers = Vec::new();
+    for (name, network) in [("logits", plane_means(16)), ("scores", network)] {
+        let model = desk.write(&format!("{name}.onnx"), network.bytes());
+        let bundle = desk.path("b.etalase");
+        let ended = pack(&model, &labels, "fit=stretch,mean=0,std=0.1", &bundle, &[]);
+        assert_eq!(ended.status, 0, "{}", ended.stderr);
+        assert_eq!(
+            ended.stderr.contains("Softmax"),
+            name == "scores",
+            "{}",
+            ended.stderr
+        );
+        let photo = coloured(&desk, [200, 100, 50]);
+        let args = ["classify", "--json", "--bundle"].map(Path::new);
+        let ended = etalase(args.iter().chain(&[bundle.as_path(), &photo]));
+        answers.push(ended.json()["labels"].clone());
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_nothing_written() {
     let desk = Desk::new();
     let float = desk.write("planes.onnx", plane_means(16).bytes());

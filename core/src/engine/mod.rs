@@ -4,11 +4,13 @@
 
 mod isa;
 mod onnx;
+mod softmax;
 mod summary;
 mod tensor;
 mod tract;
 
 pub use isa::isa;
+pub use softmax::without_softmax;
 pub use summary::{NetworkSummary, summarize};
 pub use tensor::{Tensor, TensorData, TensorType};
 

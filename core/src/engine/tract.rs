@@ -11,7 +11,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::runtime::RunOptions;
 
 use super::onnx::{self, failed};
-use super::{EngineOptions, Tensor, TensorData, TensorType};
+use super::{EngineOptions, Tensor, TensorData, TensorType, softmax};
 use crate::error::{Error, ErrorKind, Result, catch_panic};
 
 /// A network, optimized for this CPU, with its weights. Immutable and shared:
@@ -29,7 +29,10 @@ const MAX_CAUSE_CHARS: usize = 300;
 
 impl TractEngine {
     pub(super) fn from_onnx(bytes: &[u8], options: &EngineOptions) -> Result<TractEngine> {
-        let file = onnx::read(bytes)?;
+        let mut file = onnx::read(bytes)?;
+        if let Some(graph) = &mut file.model.graph {
+            softmax::disarm(graph)?;
+        }
         catch_panic(ErrorKind::Model, "the optimizer", || {
             let importer = tract_onnx::onnx()
                 // Hints made for a symbolic batch would contradict the bound one.
@@ -124,7 +127,7 @@ fn classes(model: &TypedModel, name: &str) -> Result<usize> {
     };
     if fact.datum_type != f32::datum_type() {
         return Err(failed(format!(
-            "output {name:?} is of type {:?}; logits are f32",
+            "not a classifier: output {name:?} is of type {:?}; logits are f32",
             fact.datum_type
         )));
     }

@@ -1,6 +1,7 @@
 //! Networks whose logits are known, and files that are no classifiers.
 
-use etalase::engine::{isa, summarize};
+use etalase::decision::softmax;
+use etalase::engine::{isa, summarize, without_softmax};
 use etalase::{Engine, EngineOptions, ErrorKind, Tensor, TensorData, TensorType};
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -231,6 +232,94 @@ fn networks_that_are_no_classifiers() {
         }
         assert!(said.len() < 600, "{said}");
     }
+}
+
+/// With a softmax of its logits behind.
+fn with_softmax(network: Network) -> Network {
+    network.node_with("Softmax", &["logits"], "scores", &[("axis", &[1])])
+}
+
+#[test]
+fn a_final_softmax_is_right_also_when_quantized() {
+    // What tract 0.23.9 makes of the quantized one by itself is 1, 1, 1, 1.
+    let plain = with_softmax(quadrants())
+        .without_output()
+        .output("scores", &[1, 4]);
+    let quantized = with_softmax(quadrants().floats("step", &[], &[0.25]).u8s(
+        "middle",
+        &[],
+        &[128],
+    ));
+    // DQ → Softmax → Q → DQ, as quantizers write it.
+    let quantized = quantized
+        .rename_input("make_scores", "logits", "logits_dq")
+        .node("QuantizeLinear", &["logits", "step", "middle"], "logits_q")
+        .node(
+            "DequantizeLinear",
+            &["logits_q", "step", "middle"],
+            "logits_dq",
+        )
+        .floats("part", &[], &[1.0 / 256.0])
+        .u8s("nought", &[], &[0])
+        .node("QuantizeLinear", &["scores", "part", "nought"], "scores_q")
+        .node(
+            "DequantizeLinear",
+            &["scores_q", "part", "nought"],
+            "answer",
+        )
+        .without_output()
+        .output("answer", &[1, 4]);
+    let rounded = |logit: f32| (logit / 0.25).round_ties_even() * 0.25;
+    for (network, is_quantized) in [(plain, false), (quantized, true)] {
+        let engine = open(network.clone()).expect("opens");
+        let bytes = without_softmax(&network.bytes())
+            .expect("an ONNX")
+            .expect("a softmax");
+        let cut = Engine::from_onnx(&bytes, &EngineOptions::default()).expect("opens");
+        assert!(without_softmax(&bytes).expect("an ONNX").is_none());
+        for seed in 0..10 {
+            let input = photo(&noise(seed));
+            let logits = quadrants_by_hand(&noise(seed));
+            let logits = if is_quantized {
+                logits.map(rounded)
+            } else {
+                logits
+            };
+            let wanted = softmax(&logits).expect("scores");
+            let scores = engine.run(&input).expect("runs");
+            let again = softmax(&cut.run(&input).expect("runs")).expect("scores");
+            for ((score, again), wanted) in scores.iter().zip(again).zip(wanted) {
+                assert!((score - wanted).abs() < 1e-4, "{scores:?} for {wanted}");
+                assert!((again - wanted).abs() < 1e-4, "{again} for {wanted}");
+            }
+        }
+    }
+    assert!(
+        without_softmax(&quadrants().bytes())
+            .expect("an ONNX")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_quantized_softmax_inside_is_refused() {
+    let network = with_softmax(quadrants())
+        .floats("part", &[], &[1.0 / 256.0])
+        .u8s("nought", &[], &[0])
+        .node("QuantizeLinear", &["scores", "part", "nought"], "scores_q")
+        .node(
+            "DequantizeLinear",
+            &["scores_q", "part", "nought"],
+            "scores_dq",
+        )
+        .node("Relu", &["scores_dq"], "answer")
+        .without_output()
+        .output("answer", &[1, 4]);
+    let said = refusal(&network.bytes());
+    assert!(
+        said.contains("make_scores") && said.contains("Softmax"),
+        "{said}"
+    );
 }
 
 #[test]

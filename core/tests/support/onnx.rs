@@ -124,6 +124,27 @@ impl Network {
         self.stored(name, DataType::Int64, dims, raw.collect())
     }
 
+    /// Forgets the outputs, for others to be named.
+    pub fn without_output(mut self) -> Network {
+        self.graph.output.clear();
+        self
+    }
+
+    /// Makes a node read another tensor.
+    pub fn rename_input(mut self, node: &str, from: &str, to: &str) -> Network {
+        for node in self
+            .graph
+            .node
+            .iter_mut()
+            .filter(|found| found.name == node)
+        {
+            for input in node.input.iter_mut().filter(|input| *input == from) {
+                *input = to.to_owned();
+            }
+        }
+        self
+    }
+
     /// Says of the last stored tensor that its values are in another file.
     pub fn moved_out(mut self) -> Network {
         let tensor = self.graph.initializer.last_mut().expect("a stored tensor");
