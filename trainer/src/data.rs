@@ -1,0 +1,265 @@
+//! Photos for training: found in folders, decoded once by the phone's own code, kept as u8 tensors in memory.
+//!
+//! Everything that can be wrong with the data is found here, before the first step: unreadable photos, classes without
+//! photos, photos that stand in two splits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use etalase::evaluation::photo_folders;
+use etalase::photo;
+use etalase::preprocess::Preprocess;
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use crate::progress;
+
+/// A photo file and the class it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The file.
+    pub path: PathBuf,
+    /// Its class.
+    pub class: String,
+}
+
+/// Finds the photos of a folder per class.
+pub fn folders(dir: &Path) -> Result<Vec<Labelled>> {
+    let photos = photo_folders(dir)?;
+    Ok(photos
+        .into_iter()
+        .map(|photo| Labelled {
+            path: photo.path,
+            class: photo.label,
+        })
+        .collect())
+}
+
+/// Finds the photos of a folder with a `labels.csv` (columns `image` and `label` among others) whose label `map` knows;
+/// the others are left out.
+pub fn labelled_folder(dir: &Path, map: &BTreeMap<String, String>) -> Result<Vec<Labelled>> {
+    let path = dir.join("labels.csv");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let column = |name: &str| {
+        let found = header.iter().position(|h| h.trim() == name);
+        found.with_context(|| format!("{} has no column {name:?}", path.display()))
+    };
+    let (image, label) = (column("image")?, column("label")?);
+    let mut photos = Vec::new();
+    for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let (Some(image), Some(label)) = (cells.get(image), cells.get(label)) else {
+            bail!("{} line {}: too few columns", path.display(), number + 2);
+        };
+        if let Some(class) = map.get(*label) {
+            photos.push(Labelled {
+                path: dir.join(image),
+                class: class.clone(),
+            });
+        }
+    }
+    ensure!(
+        !photos.is_empty(),
+        "{}: the label map knows none of its labels",
+        path.display()
+    );
+    Ok(photos)
+}
+
+/// The classes of a training set: every label that occurs, sorted.
+pub fn classes(photos: &[Labelled]) -> Vec<String> {
+    photos
+        .iter()
+        .map(|p| p.class.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// Decoded photos with their classes.
+pub struct Dataset {
+    /// `[n, size, size, 3]` u8.
+    pub pixels: Tensor,
+    /// `[n]` class indices, i64.
+    pub targets: Tensor,
+    /// SHA-256 of each photo's file.
+    pub hashes: Vec<[u8; 32]>,
+    /// The files.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Dataset {
+    /// Decodes and fits all photos, on as many threads as the machine has.
+    ///
+    /// Errors: a class that is not among `classes`, an unreadable photo (all of them are named, ten at most).
+    pub fn load(
+        photos: &[Labelled],
+        classes: &[String],
+        preprocess: &Preprocess,
+        what: &str,
+    ) -> Result<Dataset> {
+        let indices: HashMap<&str, i64> = classes
+            .iter()
+            .zip(0..)
+            .map(|(c, i)| (c.as_str(), i))
+            .collect();
+        let mut targets = Vec::with_capacity(photos.len());
+        for photo in photos {
+            let index = indices.get(photo.class.as_str());
+            targets.push(*index.with_context(|| {
+                format!(
+                    "{}: class {:?} is not among the classes {}",
+                    photo.path.display(),
+                    photo.class,
+                    classes.join(", ")
+                )
+            })?);
+        }
+        let bytes_each = preprocess.width as usize * preprocess.height as usize * 3;
+        let mut pixels = vec![0_u8; photos.len() * bytes_each];
+        let hashes = decode_all(
+            photos,
+            preprocess,
+            pixels.chunks_exact_mut(bytes_each).collect(),
+            what,
+        )?;
+        let shape = [
+            photos.len() as i64,
+            i64::from(preprocess.height),
+            i64::from(preprocess.width),
+            3,
+        ];
+        Ok(Dataset {
+            pixels: Tensor::from_slice(&pixels).reshape(shape),
+            targets: Tensor::from_slice(&targets),
+            hashes,
+            paths: photos.iter().map(|p| p.path.clone()).collect(),
+        })
+    }
+
+    /// Number of photos.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// True where there is no photo.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The same photos on another device.
+    pub fn to_device(&self, device: Device) -> Dataset {
+        Dataset {
+            pixels: self.pixels.to_device(device),
+            targets: self.targets.to_device(device),
+            hashes: self.hashes.clone(),
+            paths: self.paths.clone(),
+        }
+    }
+
+    /// Photos `from..to` in order.
+    pub fn slice(&self, from: usize, to: usize) -> (Tensor, Tensor) {
+        let (from, length) = (from as i64, (to - from) as i64);
+        (
+            self.pixels.narrow(0, from, length),
+            self.targets.narrow(0, from, length),
+        )
+    }
+}
+
+/// Decodes every photo into its place and returns the files' hashes.
+fn decode_all(
+    photos: &[Labelled],
+    preprocess: &Preprocess,
+    places: Vec<&mut [u8]>,
+    what: &str,
+) -> Result<Vec<[u8; 32]>> {
+    let bar = progress::bar(photos.len() as u64, what);
+    let next = AtomicUsize::new(0);
+    let places: Vec<Mutex<&mut [u8]>> = places.into_iter().map(Mutex::new).collect();
+    let hashes: Vec<Mutex<[u8; 32]>> = photos.iter().map(|_| Mutex::new([0; 32])).collect();
+    let broken = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(photo) = photos.get(i) else { break };
+                    match read(&photo.path, preprocess) {
+                        Ok((pixels, hash)) => {
+                            lock(&places[i]).copy_from_slice(&pixels);
+                            *lock(&hashes[i]) = hash;
+                        }
+                        Err(error) => lock(&broken).push(format!("{error:#}")),
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut broken = broken
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    broken.sort();
+    if !broken.is_empty() {
+        let count = broken.len();
+        broken.truncate(10);
+        bail!("{count} photos cannot be used:\n  {}", broken.join("\n  "));
+    }
+    Ok(hashes.iter().map(|hash| *lock(hash)).collect())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn read(path: &Path, preprocess: &Preprocess) -> Result<(Vec<u8>, [u8; 32])> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let image = photo::decode(&bytes).map_err(|e| e.context(path.display()))?;
+    let fitted = preprocess
+        .image(&image)
+        .map_err(|e| e.context(path.display()))?;
+    Ok((fitted.into_pixels(), Sha256::digest(&bytes).into()))
+}
+
+/// Names the photos that `train` shares with `held_out`, by content.
+pub fn shared_photos<'a>(train: &'a Dataset, held_out: &Dataset) -> Vec<&'a Path> {
+    let seen: BTreeSet<&[u8; 32]> = held_out.hashes.iter().collect();
+    let both = train
+        .hashes
+        .iter()
+        .zip(&train.paths)
+        .filter(|(hash, _)| seen.contains(hash));
+    both.map(|(_, path)| path.as_path()).collect()
+}
+
+/// Refuses a class that has no photo in `dataset`.
+pub fn check_no_empty_class(dataset: &Dataset, classes: &[String], what: &str) -> Result<()> {
+    let counts = dataset
+        .targets
+        .bincount::<Tensor>(None, classes.len() as i64)
+        .to_kind(Kind::Int64);
+    let counts = Vec::<i64>::try_from(counts)?;
+    let empty: Vec<&str> = classes
+        .iter()
+        .zip(&counts)
+        .filter(|(_, n)| **n == 0)
+        .map(|(c, _)| c.as_str())
+        .collect();
+    ensure!(
+        empty.is_empty(),
+        "the {what} has no photo of: {}",
+        empty.join(", ")
+    );
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Runs a [`Graph`] on libtorch, forward and backward.
+//!
+//! Feature maps are channels-last inside (a permuted view of NHWC data), which is what oneDNN and cuDNN like best for
+//! depthwise networks; callers pass and receive NHWC. Weights stay f32; with [`Precision::Bf16`] convolutions and
+//! activations run in bfloat16 and gradients return to the f32 weights.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use tch::{Device, Kind, Tensor};
+
+use crate::graph::{Connection, Graph, LayerId, Op, Padding};
+use crate::weights::{Array, Weights, shapes};
+
+/// Number format of activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 throughout.
+    F32,
+    /// Convolutions in bfloat16, sums and statistics in f32.
+    Bf16,
+}
+
+/// Whether batch norms use the batch and dropout drops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Batch statistics, updating the running ones by this share of each batch; dropout active.
+    Train {
+        /// Share of the new batch in the running statistics.
+        momentum: f64,
+    },
+    /// Running statistics, no dropout.
+    Eval,
+}
+
+/// A graph with its weights on a device.
+pub struct Network {
+    graph: Graph,
+    parameters: BTreeMap<String, Tensor>,
+    device: Device,
+    precision: Precision,
+}
+
+impl Network {
+    /// Puts `weights` on `device`; all learned parameters want gradients.
+    pub fn new(
+        graph: Graph,
+        weights: &Weights,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Network> {
+        graph.check_weights(shapes(weights))?;
+        let mut parameters = BTreeMap::new();
+        for parameter in graph.parameters() {
+            let tensor = to_tensor(&weights[&parameter.name]).to_device(device);
+            parameters.insert(parameter.name, tensor.set_requires_grad(parameter.learned));
+        }
+        Ok(Network {
+            graph,
+            parameters,
+            device,
+            precision,
+        })
+    }
+
+    /// The network's description.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// A parameter by name (`conv1.weight`).
+    pub fn parameter(&self, name: &str) -> Result<&Tensor> {
+        self.parameters
+            .get(name)
+            .with_context(|| format!("the network has no parameter {name}"))
+    }
+
+    /// All stored tensors by name.
+    pub fn parameters(&self) -> &BTreeMap<String, Tensor> {
+        &self.parameters
+    }
+
+    /// Excludes the first `layers` layers from training: no gradient, and their batch norms run in inference mode.
+    pub fn freeze(&mut self, layers: usize) {
+        for id in 0..layers.min(self.graph.layers.len()) {
+            for parameter in self.graph.layer_parameters(id) {
+                if let Some(tensor) = self.parameters.get_mut(&parameter.name) {
+                    let _ = tensor.set_requires_grad(false);
+                }
+            }
+        }
+    }
+
+    /// Copies the weights out.
+    pub fn weights(&self) -> Result<Weights> {
+        self.parameters
+            .iter()
+            .map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?)))
+            .collect()
+    }
+
+    /// Output for a batch: `[n, h, w, c]` f32, normalized, to `[n, h', w', c']` f32; a vector is `[n, 1, 1, c']`.
+    pub fn forward(&self, photos: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut output = None;
+        self.forward_each(photos, mode, |id, value| {
+            if id == self.graph.output() {
+                output = Some(value.shallow_clone());
+            }
+        })?;
+        Ok(output
+            .context("an empty network")?
+            .to_kind(Kind::Float)
+            .permute([0, 2, 3, 1]))
+    }
+
+    /// Runs a batch and shows every layer's value, `[n, c, h, w]`, to `see`.
+    pub fn forward_each(
+        &self,
+        photos: &Tensor,
+        mode: Mode,
+        mut see: impl FnMut(LayerId, &Tensor),
+    ) -> Result<()> {
+        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
+        let last_use = last_uses(&self.graph);
+        for (id, layer) in self.graph.layers.iter().enumerate() {
+            let value = match layer.inputs.first() {
+                None => {
+                    let kind = if self.precision == Precision::Bf16 {
+                        Kind::BFloat16
+                    } else {
+                        Kind::Float
+                    };
+                    photos.permute([0, 3, 1, 2]).to_kind(kind)
+                }
+                Some(&input) => {
+                    let input = values[input]
+                        .as_ref()
+                        .context("a layer reads one that comes later")?;
+                    self.layer(id, input, mode)?
+                }
+            };
+            see(id, &value);
+            values.push(Some(value));
+            for &input in &layer.inputs {
+                if last_use[input] == id {
+                    values[input] = None; // Without gradients this frees the memory.
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&self, id: LayerId, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let layer = &self.graph.layers[id];
+        let parameter = |suffix: &str| self.parameter(&format!("{}.{suffix}", layer.name));
+        let kind = x.kind();
+        Ok(match layer.op {
+            Op::Input => x.shallow_clone(),
+            Op::Pad(p) => pad(x, p),
+            Op::Conv {
+                connection,
+                stride,
+                padding,
+                bias,
+                ..
+            } => {
+                let weight = parameter("weight")?;
+                let bias = if bias {
+                    Some(parameter("bias")?.to_kind(kind))
+                } else {
+                    None
+                };
+                let groups = match connection {
+                    Connection::Dense { .. } => 1,
+                    Connection::Depthwise => weight.size()[0],
+                };
+                let (x, around) = if padding.top == padding.bottom && padding.left == padding.right
+                {
+                    (x.shallow_clone(), [padding.top as i64, padding.left as i64])
+                } else {
+                    (pad(x, padding), [0, 0])
+                };
+                let stride = [stride as i64; 2];
+                x.conv2d(&weight.to_kind(kind), bias, stride, around, [1, 1], groups)
+            }
+            Op::BatchNorm { epsilon } => {
+                let weight = parameter("weight")?;
+                // A frozen batch norm keeps the statistics it was trained with.
+                let (training, momentum) = match mode {
+                    Mode::Train { momentum } if weight.requires_grad() => (true, momentum),
+                    _ => (false, 0.0),
+                };
+                let (bias, mean, var) = (
+                    parameter("bias")?,
+                    parameter("running_mean")?,
+                    parameter("running_var")?,
+                );
+                x.batch_norm(
+                    Some(weight),
+                    Some(bias),
+                    Some(mean),
+                    Some(var),
+                    training,
+                    momentum,
+                    epsilon,
+                    true,
+                )
+            }
+            Op::Relu6 => x.clamp(0.0, 6.0),
+            Op::GlobalAveragePool => {
+                x.to_kind(Kind::Float)
+                    .mean_dim([2, 3].as_slice(), true, Kind::Float)
+            }
+            Op::Dropout { rate } => x.dropout(rate, mode != Mode::Eval),
+            Op::Dense { .. } => {
+                let flat = x.flatten(1, -1);
+                let y = flat.linear(
+                    &parameter("weight")?.to_kind(kind),
+                    Some(&parameter("bias")?.to_kind(kind)),
+                );
+                y.unsqueeze(-1).unsqueeze(-1)
+            }
+        })
+    }
+}
+
+fn pad(x: &Tensor, p: Padding) -> Tensor {
+    if p.is_none() {
+        return x.shallow_clone();
+    }
+    x.constant_pad_nd([p.left as i64, p.right as i64, p.top as i64, p.bottom as i64])
+}
+
+/// For each layer the last one that reads it.
+fn last_uses(graph: &Graph) -> Vec<LayerId> {
+    let mut last: Vec<LayerId> = (0..graph.layers.len()).collect();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        for &input in &layer.inputs {
+            last[input] = id;
+        }
+    }
+    last
+}
+
+/// An array as a CPU tensor.
+pub fn to_tensor(array: &Array) -> Tensor {
+    let shape: Vec<i64> = array.shape.iter().map(|&d| d as i64).collect();
+    Tensor::from_slice(&array.data).reshape(shape)
+}
+
+/// A tensor as an array.
+pub fn to_array(tensor: &Tensor) -> Result<Array> {
+    let shape: Vec<usize> = tensor.size().iter().map(|&d| d as usize).collect();
+    let flat = tensor
+        .detach()
+        .to_device(Device::Cpu)
+        .to_kind(Kind::Float)
+        .contiguous()
+        .flatten(0, -1);
+    Ok(Array::new(shape, Vec::<f32>::try_from(flat)?))
+}

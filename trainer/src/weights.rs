@@ -1,0 +1,164 @@
+//! Weights as named float arrays, and their safetensors files.
+//!
+//! The neutral form between Keras files, checkpoints, libtorch and the exporter. Files are written beside their place
+//! and renamed, so that no reader ever sees half of one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use tch::{Device, Kind, Tensor};
+
+use crate::files::write_atomically;
+use crate::graph::{Graph, Parameter};
+
+/// A dense row-major float array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// Values, row-major; as many as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+impl Array {
+    /// An array; panics where the number of values does not fit the shape, which is a bug of the caller.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Array {
+        let shape = shape.into();
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            data.len(),
+            "array of shape {shape:?}"
+        );
+        Array { shape, data }
+    }
+
+    /// Values of row `index` of the first dimension.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let length = self.data.len() / self.shape[0];
+        &self.data[index * length..(index + 1) * length]
+    }
+}
+
+/// Arrays by parameter name (`conv1.weight`).
+pub type Weights = BTreeMap<String, Array>;
+
+/// Name and shape of each array.
+pub fn shapes(weights: &Weights) -> impl Iterator<Item = (&str, &[usize])> {
+    weights
+        .iter()
+        .map(|(name, array)| (name.as_str(), array.shape.as_slice()))
+}
+
+/// Writes a safetensors file with `metadata` in its header.
+pub fn save(path: &Path, weights: &Weights, metadata: HashMap<String, String>) -> Result<()> {
+    let bytes: Vec<(&String, &Array, Vec<u8>)> = weights
+        .iter()
+        .map(|(name, array)| {
+            (
+                name,
+                array,
+                array.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            )
+        })
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, array, data)| {
+            Ok((
+                name.as_str(),
+                TensorView::new(Dtype::F32, array.shape.clone(), data)?,
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let file =
+        safetensors::serialize(views, Some(metadata)).context("cannot serialize the weights")?;
+    write_atomically(path, &file)
+}
+
+/// Reads a safetensors file of f32 arrays, with its metadata.
+pub fn load(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
+    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&file).with_context(|| format!("{} is not a usable safetensors file", path.display()))
+}
+
+/// Seeded random weights of a sensible size (He et al. 2015) with batch norms that change what passes: for tests and
+/// for measuring networks that have no trained weights.
+pub fn random(graph: &Graph, seed: u64) -> Weights {
+    tch::manual_seed(seed as i64);
+    let draw = |parameter: &Parameter| {
+        let count: usize = parameter.shape.iter().product();
+        let normal = Tensor::randn([count as i64], (Kind::Float, Device::Cpu));
+        let values = match parameter.name.rsplit('.').next() {
+            Some("weight") if parameter.shape.len() > 1 => {
+                let fan_in: usize = parameter.shape[1..].iter().product();
+                normal * (2.0 / fan_in as f64).sqrt()
+            }
+            Some("weight" | "running_var") => normal.abs() * 0.5 + 0.5,
+            _ => normal * 0.1,
+        };
+        let mut data = vec![0.0_f32; count];
+        values.copy_data(&mut data, count);
+        (
+            parameter.name.clone(),
+            Array::new(parameter.shape.clone(), data),
+        )
+    };
+    graph.parameters().iter().map(draw).collect()
+}
+
+fn parse(file: &[u8]) -> Result<(Weights, HashMap<String, String>)> {
+    let (_, header) = SafeTensors::read_metadata(file)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let mut weights = Weights::new();
+    for (name, view) in SafeTensors::deserialize(file)?.tensors() {
+        ensure!(
+            view.dtype() == Dtype::F32,
+            "{name} is {:?}, not F32",
+            view.dtype()
+        );
+        let data = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        weights.insert(name, Array::new(view.shape(), data));
+    }
+    Ok((weights, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gives_back_what_was_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        let weights = Weights::from([(
+            "a.weight".into(),
+            Array::new([2, 2], vec![1.0, -2.5, f32::MIN, 0.0]),
+        )]);
+        let metadata = HashMap::from([("backbone".to_owned(), "x".to_owned())]);
+        save(&path, &weights, metadata.clone()).unwrap();
+        assert_eq!(load(&path).unwrap(), (weights, metadata));
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut.safetensors");
+        let weights = Weights::from([("a.weight".into(), Array::new([2], vec![1.0, 2.0]))]);
+        save(&path, &weights, HashMap::new()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(
+            load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("cut.safetensors")
+        );
+    }
+}
