@@ -1,0 +1,89 @@
+//! A trained network as one safetensors file: weights, and in its header all that is needed to use them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use etalase::preprocess::Preprocess;
+use serde::{Deserialize, Serialize};
+
+use super::recipe::Recipe;
+use crate::backbones::Backbone;
+use crate::graph::Graph;
+use crate::weights::{self, Weights, shapes};
+
+/// Key of the description in the file's metadata.
+const KEY: &str = "etalase";
+
+/// What a checkpoint says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Backbone's name.
+    pub backbone: String,
+    /// Categories, in the order of the logits.
+    pub classes: Vec<String>,
+    /// How photos become the network's input.
+    pub preprocess: Preprocess,
+    /// Epoch that was kept, from 1; 0 before any training.
+    pub epoch: usize,
+    /// Accuracy on the validation photos then.
+    pub validation_accuracy: f64,
+    /// How it was trained.
+    pub recipe: Recipe,
+}
+
+/// A trained classifier. Its weights read `(pixel - zero point) / scale`, see [`crate::keras::recentre`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What it is.
+    pub description: Description,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+impl Checkpoint {
+    /// The backbone.
+    pub fn backbone(&self) -> Result<Backbone> {
+        self.description.backbone.parse()
+    }
+
+    /// The network that the weights belong to.
+    pub fn graph(&self) -> Result<Graph> {
+        let Description {
+            preprocess,
+            classes,
+            recipe,
+            ..
+        } = &self.description;
+        Ok(self
+            .backbone()?
+            .classifier(preprocess.width as usize, classes.len(), recipe.dropout))
+    }
+
+    /// Writes the file, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string(&self.description)?;
+        weights::save(path, &self.weights, HashMap::from([(KEY.to_owned(), text)]))
+    }
+
+    /// Reads a checkpoint and checks that its weights fit its network.
+    pub fn load(path: &Path) -> Result<Checkpoint> {
+        let (weights, metadata) = weights::load(path)?;
+        let read = || -> Result<Checkpoint> {
+            let text = metadata
+                .get(KEY)
+                .context("it was not written by this trainer")?;
+            let description: Description =
+                serde_json::from_str(text).context("its description is damaged")?;
+            let checkpoint = Checkpoint {
+                description,
+                weights,
+            };
+            checkpoint
+                .graph()?
+                .check_weights(shapes(&checkpoint.weights))?;
+            Ok(checkpoint)
+        };
+        read().with_context(|| format!("{} is no usable checkpoint", path.display()))
+    }
+}

@@ -1,0 +1,78 @@
+//! Runs a network over photos and measures its answers with the same metrics that `etalase eval` reports.
+
+use anyhow::{Context, Result};
+use etalase::Classifier;
+use etalase::decision::softmax;
+use etalase::evaluation::{Evaluation, Metrics};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::backbones::Normalization;
+use crate::data::{Dataset, Labelled};
+use crate::network::{Mode, Network};
+use crate::progress;
+
+/// Photos a forward pass without gradients.
+const BATCH: usize = 64;
+
+/// Grey levels `[n, h, w, 3]` as the network reads them.
+pub fn normalize(pixels: &Tensor, normalization: Normalization) -> Tensor {
+    (pixels.to_kind(Kind::Float) - f64::from(normalization.zero_point()))
+        / f64::from(normalization.scale)
+}
+
+/// The network's outputs for all photos, `[n, outputs]` f32 on the CPU.
+pub fn outputs(
+    network: &Network,
+    photos: &Dataset,
+    normalization: Normalization,
+    what: &str,
+) -> Result<Tensor> {
+    let bar = progress::bar(photos.len() as u64, what);
+    let mut all = Vec::new();
+    for from in (0..photos.len()).step_by(BATCH) {
+        let to = (from + BATCH).min(photos.len());
+        let pixels = photos.slice(from, to).0.to_device(network.device());
+        let output = no_grad(|| network.forward(&normalize(&pixels, normalization), Mode::Eval))?;
+        all.push(output.flatten(1, -1).to_device(tch::Device::Cpu));
+        bar.inc((to - from) as u64);
+    }
+    bar.finish_and_clear();
+    Ok(Tensor::cat(&all, 0))
+}
+
+/// Accuracy and the rest from logits `[n, classes]`.
+pub fn metrics(logits: &Tensor, targets: &Tensor, classes: &[String]) -> Result<Metrics> {
+    let mut evaluation = Evaluation::new(classes.to_vec());
+    let rows = Vec::<Vec<f32>>::try_from(logits)?;
+    for (row, target) in rows.iter().zip(Vec::<i64>::try_from(targets)?) {
+        evaluation.record(target as usize, &softmax(row)?)?;
+    }
+    Ok(evaluation.metrics())
+}
+
+/// Mean cross-entropy of logits `[n, classes]`.
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> f64 {
+    logits.cross_entropy_for_logits(targets).double_value(&[])
+}
+
+/// Runs a bundle over labelled photos through core, exactly as a phone would, and measures its answers.
+pub fn bundle_metrics(classifier: &Classifier, photos: &[Labelled]) -> Result<Metrics> {
+    let classes = &classifier.bundle().manifest().classes;
+    let mut evaluation = Evaluation::new(classes.clone());
+    let bar = progress::bar(photos.len() as u64, "classifying with core");
+    for photo in photos {
+        let bytes = std::fs::read(&photo.path)
+            .with_context(|| format!("cannot read {}", photo.path.display()))?;
+        let answer = classifier
+            .classify(&bytes)
+            .map_err(|e| e.context(photo.path.display()))?;
+        let truth = classes.iter().position(|class| *class == photo.class);
+        evaluation.record(
+            truth.with_context(|| format!("{:?} is no class of the bundle", photo.class))?,
+            &answer.scores,
+        )?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(evaluation.metrics())
+}

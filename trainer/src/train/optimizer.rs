@@ -1,0 +1,103 @@
+//! AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization"), with its state in the open.
+//!
+//! libtorch's own optimizer hides its moments from `tch`; a run that must be resumable needs them.
+
+use tch::{Tensor, no_grad};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// One learned tensor with its moments.
+struct Slot {
+    tensor: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    decays: bool,
+}
+
+/// AdamW over a list of tensors.
+pub struct AdamW {
+    slots: Vec<Slot>,
+    weight_decay: f64,
+    step: i32,
+}
+
+impl AdamW {
+    /// Over all tensors that want gradients. Kernels (two dimensions and more) decay, vectors do not.
+    pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, weight_decay: f64) -> AdamW {
+        let slots = tensors
+            .into_iter()
+            .filter(|t| t.requires_grad())
+            .map(|t| Slot {
+                tensor: t.shallow_clone(),
+                mean: t.zeros_like().detach(),
+                square: t.zeros_like().detach(),
+                decays: t.dim() > 1,
+            });
+        AdamW {
+            slots: slots.collect(),
+            weight_decay,
+            step: 0,
+        }
+    }
+
+    /// Applies the gradients of `loss` at `learning_rate`.
+    pub fn backward_step(&mut self, loss: &Tensor, learning_rate: f64) {
+        for slot in &mut self.slots {
+            slot.tensor.zero_grad();
+        }
+        loss.backward();
+        self.step += 1;
+        let (correction_1, correction_2) =
+            (1.0 - BETA_1.powi(self.step), 1.0 - BETA_2.powi(self.step));
+        no_grad(|| {
+            for slot in &mut self.slots {
+                let gradient = slot.tensor.grad();
+                if slot.decays {
+                    let _ = slot
+                        .tensor
+                        .g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
+                }
+                let _ = slot.mean.lerp_(&gradient, 1.0 - BETA_1);
+                let _ = slot.square.lerp_(&gradient.square(), 1.0 - BETA_2);
+                let divisor = (&slot.square / correction_2).sqrt_() + EPSILON;
+                let step = (&slot.mean / divisor) * (-learning_rate / correction_1);
+                let _ = slot.tensor.g_add_(&step);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, nn, nn::OptimizerConfig};
+
+    /// The same steps as libtorch's own AdamW.
+    #[test]
+    fn agrees_with_libtorch() {
+        let start = Tensor::arange(6, (Kind::Float, Device::Cpu)).reshape([2, 3]) - 2.5;
+        let target = Tensor::ones([2, 3], (Kind::Float, Device::Cpu));
+        let store = nn::VarStore::new(Device::Cpu);
+        let theirs = store.root().var_copy("x", &start);
+        let mut libtorch = nn::AdamW {
+            wd: 0.1,
+            ..Default::default()
+        }
+        .build(&store, 0.05)
+        .unwrap();
+        let ours = start.copy().set_requires_grad(true);
+        let mut adamw = AdamW::new([&ours], 0.1);
+        for _ in 0..20 {
+            libtorch.backward_step(&(&theirs - &target).square().sum(Kind::Float));
+            adamw.backward_step(&(&ours - &target).square().sum(Kind::Float), 0.05);
+        }
+        let difference = (&theirs - &ours).abs().max().double_value(&[]);
+        assert!(difference < 1e-5, "{difference}");
+        assert!(
+            (&ours - &start).abs().max().double_value(&[]) > 0.5,
+            "nothing moved"
+        );
+    }
+}
