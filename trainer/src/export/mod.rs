@@ -1,0 +1,280 @@
+//! Writes a folded network as ONNX, in float or with QuantizeLinear and DequantizeLinear around integer islands.
+//!
+//! Both forms read the photo as it is: `[1, height, width, 3]` NHWC u8, and end at logits, `[1, classes]` f32. The first
+//! DequantizeLinear normalizes: its zero point is the grey level of the padding, so ONNX' zero padding is exact.
+//! An activation between a convolution and its QuantizeLinear is left out where the u8 range cuts at the same values.
+
+mod onnx;
+
+use anyhow::{Context, Result, bail};
+
+use crate::backbones::Normalization;
+use crate::graph::{Connection, Graph, LayerId, Op};
+use crate::quantize::Quantized;
+use crate::weights::Weights;
+use onnx::{Model, float, floats, int, int8s, int32s, ints, uint8s};
+
+/// Name of the graph's input.
+pub const INPUT: &str = "photo";
+/// Name of the graph's output.
+pub const OUTPUT: &str = "logits";
+
+/// The float model of a folded network, serialized.
+pub fn float_model(
+    graph: &Graph,
+    weights: &Weights,
+    normalization: Normalization,
+    name: &str,
+) -> Result<Vec<u8>> {
+    let mut export = Export::new(graph, normalization, name);
+    for (id, layer) in graph.layers.iter().enumerate().skip(1) {
+        let input = export.value(layer.inputs[0])?;
+        let weight = |suffix: &str| {
+            let name = format!("{}.{suffix}", layer.name);
+            weights
+                .get(&name)
+                .map(|array| (name.clone(), array))
+                .with_context(|| format!("{name} is missing"))
+        };
+        let output = match layer.op {
+            Op::Conv { .. } | Op::Dense { .. } => {
+                let (name, array) = weight("weight")?;
+                let kernel = export
+                    .model
+                    .initializer(&name, &array.shape, floats(&array.data));
+                let (name, array) = weight("bias")?;
+                let bias = export
+                    .model
+                    .initializer(&name, &array.shape, floats(&array.data));
+                export.weighted(id, &input, &kernel, &bias)?
+            }
+            _ => export.plain(id, &input)?,
+        };
+        export.values[id] = Some(output);
+    }
+    export.finish()
+}
+
+/// The int8 model of a folded network, serialized.
+pub fn int8_model(
+    graph: &Graph,
+    quantized: &Quantized,
+    normalization: Normalization,
+    name: &str,
+) -> Result<Vec<u8>> {
+    let mut export = Export::new(graph, normalization, name);
+    for (id, layer) in graph.layers.iter().enumerate().skip(1) {
+        let input = export.value(layer.inputs[0])?;
+        let mut output = match layer.op {
+            Op::Conv { .. } | Op::Dense { .. } => {
+                let of = quantized
+                    .layers
+                    .get(&id)
+                    .with_context(|| format!("{} has no int8 weights", layer.name))?;
+                let weight = format!("{}.weight", layer.name);
+                let zeros = vec![0_i8; of.scales.len()];
+                let kernel = export
+                    .model
+                    .initializer(&weight, &of.shape, int8s(&of.weight));
+                let kernel =
+                    export.dequantize_channels(&weight, &kernel, &of.scales, int8s(&zeros));
+                let bias_name = format!("{}.bias", layer.name);
+                let zeros = vec![0_i32; of.scales.len()];
+                let bias = export
+                    .model
+                    .initializer(&bias_name, &[of.bias.len()], int32s(&of.bias));
+                let scales = of.bias_scales();
+                let bias = export.dequantize_channels(&bias_name, &bias, &scales, int32s(&zeros));
+                export.weighted(id, &input, &kernel, &bias)?
+            }
+            Op::Relu6
+                if quantized
+                    .activations
+                    .get(&id)
+                    .is_some_and(|q| q.clamps(0.0, 6.0)) =>
+            {
+                input
+            }
+            _ => export.plain(id, &input)?,
+        };
+        if let Some(q) = quantized.activations.get(&id) {
+            let scale =
+                export
+                    .model
+                    .initializer(&format!("{}.scale", layer.name), &[], floats(&[q.scale]));
+            let zero = export.model.initializer(
+                &format!("{}.zero_point", layer.name),
+                &[],
+                uint8s(&[q.zero_point]),
+            );
+            let levels = format!("{}.u8", layer.name);
+            export
+                .model
+                .node("QuantizeLinear", &[&output, &scale, &zero], &levels, vec![]);
+            output = format!("{}.f32", layer.name);
+            export.model.node(
+                "DequantizeLinear",
+                &[&levels, &scale, &zero],
+                &output,
+                vec![],
+            );
+        }
+        export.values[id] = Some(output);
+    }
+    export.finish()
+}
+
+/// A model under construction.
+struct Export<'a> {
+    graph: &'a Graph,
+    model: Model,
+    /// Name of each layer's value.
+    values: Vec<Option<String>>,
+}
+
+impl<'a> Export<'a> {
+    fn new(graph: &'a Graph, normalization: Normalization, name: &str) -> Export<'a> {
+        let [height, width, channels] = graph.input_shape();
+        let mut model = Model::new(name);
+        model.input_u8(INPUT, &[1, height, width, channels]);
+        let scale = model.initializer("photo.scale", &[], floats(&[1.0 / normalization.scale]));
+        let zero = model.initializer(
+            "photo.zero_point",
+            &[],
+            uint8s(&[normalization.zero_point()]),
+        );
+        model.node(
+            "Transpose",
+            &[INPUT],
+            "photo.nchw",
+            vec![ints("perm", &[0, 3, 1, 2])],
+        );
+        model.node(
+            "DequantizeLinear",
+            &["photo.nchw", &scale, &zero],
+            "photo.f32",
+            vec![],
+        );
+        let mut values = vec![None; graph.layers.len()];
+        values[0] = Some("photo.f32".to_owned());
+        Export {
+            graph,
+            model,
+            values,
+        }
+    }
+
+    fn value(&self, id: LayerId) -> Result<String> {
+        self.values
+            .get(id)
+            .cloned()
+            .flatten()
+            .context("a layer reads one that comes later")
+    }
+
+    /// `values * scales` along the first dimension.
+    fn dequantize_channels(
+        &mut self,
+        name: &str,
+        values: &str,
+        scales: &[f32],
+        zeros: onnx::Values,
+    ) -> String {
+        let scale =
+            self.model
+                .initializer(&format!("{name}.scale"), &[scales.len()], floats(scales));
+        let zero = self
+            .model
+            .initializer(&format!("{name}.zero_point"), &[scales.len()], zeros);
+        let output = format!("{name}.f32");
+        self.model.node(
+            "DequantizeLinear",
+            &[values, &scale, &zero],
+            &output,
+            vec![int("axis", 0)],
+        );
+        output
+    }
+
+    /// A convolution or a dense layer.
+    fn weighted(&mut self, id: LayerId, input: &str, kernel: &str, bias: &str) -> Result<String> {
+        let layer = &self.graph.layers[id];
+        let output = self.output_name(id);
+        match layer.op {
+            Op::Conv {
+                connection,
+                kernel: k,
+                stride,
+                padding: p,
+                ..
+            } => {
+                let groups = match connection {
+                    Connection::Dense { .. } => 1,
+                    Connection::Depthwise => self.graph.shapes[id][2],
+                };
+                let attributes = vec![
+                    ints("kernel_shape", &[k, k]),
+                    ints("strides", &[stride, stride]),
+                    ints("pads", &[p.top, p.left, p.bottom, p.right]),
+                    int("group", groups),
+                ];
+                self.model
+                    .node("Conv", &[input, kernel, bias], &output, attributes);
+            }
+            Op::Dense { .. } => {
+                let flat = format!("{}.flat", layer.name);
+                self.model
+                    .node("Flatten", &[input], &flat, vec![int("axis", 1)]);
+                self.model.node(
+                    "Gemm",
+                    &[&flat, kernel, bias],
+                    &output,
+                    vec![int("transB", 1)],
+                );
+            }
+            _ => bail!("{} has no weights", layer.name),
+        }
+        Ok(output)
+    }
+
+    /// A layer without weights.
+    fn plain(&mut self, id: LayerId, input: &str) -> Result<String> {
+        let layer = &self.graph.layers[id];
+        let output = self.output_name(id);
+        match layer.op {
+            Op::Relu6 => {
+                let low = self.model.initializer("relu6.low", &[], float(0.0));
+                let high = self.model.initializer("relu6.high", &[], float(6.0));
+                self.model
+                    .node("Clip", &[input, &low, &high], &output, vec![]);
+            }
+            Op::GlobalAveragePool => {
+                self.model
+                    .node("GlobalAveragePool", &[input], &output, vec![])
+            }
+            _ => bail!("{} must be folded before it is exported", layer.name),
+        }
+        Ok(output)
+    }
+
+    fn output_name(&self, id: LayerId) -> String {
+        if id == self.graph.output() {
+            OUTPUT.to_owned()
+        } else {
+            format!("{}.out", self.graph.layers[id].name)
+        }
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>> {
+        let output = self.value(self.graph.output())?;
+        if output != OUTPUT {
+            bail!(
+                "the network ends in {}, not in a dense layer",
+                self.graph.layers[self.graph.output()].name
+            );
+        }
+        self.model
+            .output_f32(OUTPUT, &[1, self.graph.output_shape()[2]]);
+        Ok(self.model.serialize())
+    }
+}

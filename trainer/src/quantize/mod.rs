@@ -1,0 +1,245 @@
+//! Post-training static quantization of a folded network: int8 weights symmetric per output channel, u8 activations per
+//! tensor, i32 biases (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295).
+//!
+//! The photo itself is already u8. Every activation that feeds a convolution, a pool or a dense layer gets a range from
+//! real photos; the logits stay f32.
+
+mod calibrate;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::backbones::Normalization;
+use crate::graph::{Graph, LayerId, Op};
+use crate::weights::{Array, Weights};
+
+pub use calibrate::{Range, calibrate};
+
+/// How a tensor of activations is stored: `real = scale * (level - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Activation {
+    /// Size of one level.
+    pub scale: f32,
+    /// The level of zero.
+    pub zero_point: u8,
+}
+
+impl Activation {
+    /// The levels that cover `range`; zero is always one of them.
+    pub fn covering(range: Range) -> Activation {
+        let (low, high) = (range.low.min(0.0), range.high.max(0.0));
+        let scale = (high - low) / 255.0;
+        let zero_point = (-low / scale).round().clamp(0.0, 255.0) as u8;
+        Activation { scale, zero_point }
+    }
+
+    /// True where no level lies outside `low..=high`, so that saturation does what a clamp would.
+    pub fn clamps(&self, low: f32, high: f32) -> bool {
+        let real = |level: f32| self.scale * (level - f32::from(self.zero_point));
+        real(0.0) >= low && real(255.0) <= high * (1.0 + 1e-6)
+    }
+}
+
+/// A convolution or dense layer in integers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Dimensions of the weight, output channels first.
+    pub shape: Vec<usize>,
+    /// Levels -127..=127.
+    pub weight: Vec<i8>,
+    /// Size of one level of the weight, per output channel.
+    pub scales: Vec<f32>,
+    /// Levels of `input_scale * scales[c]`.
+    pub bias: Vec<i32>,
+    /// Size of one level of the input.
+    pub input_scale: f32,
+}
+
+impl Layer {
+    /// Size of one level of the bias and of the accumulator, per output channel.
+    pub fn bias_scales(&self) -> Vec<f32> {
+        self.scales
+            .iter()
+            .map(|scale| scale * self.input_scale)
+            .collect()
+    }
+}
+
+/// A network in integers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quantized {
+    /// Layers with weights.
+    pub layers: BTreeMap<LayerId, Layer>,
+    /// Values that are stored as u8.
+    pub activations: BTreeMap<LayerId, Activation>,
+}
+
+/// The layers whose values are stored as u8: all but the input, the output, and convolutions that an activation follows.
+pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
+    let activated = |id: LayerId| {
+        graph
+            .layers
+            .iter()
+            .any(|layer| matches!(layer.op, Op::Relu6) && layer.inputs.contains(&id))
+    };
+    (1..graph.output()).filter(|&id| !activated(id)).collect()
+}
+
+/// Quantizes a folded network with the ranges that calibration found.
+pub fn quantize(
+    graph: &Graph,
+    weights: &Weights,
+    normalization: Normalization,
+    ranges: &BTreeMap<LayerId, Range>,
+) -> Result<Quantized> {
+    let mut quantized = Quantized::default();
+    for id in stored_values(graph) {
+        let name = &graph.layers[id].name;
+        let range = *ranges
+            .get(&id)
+            .with_context(|| format!("{name} was not calibrated"))?;
+        ensure!(
+            range.low.is_finite() && range.high.is_finite() && range.high > range.low,
+            "{name}: its values on the calibration photos span {} to {}; there is nothing to quantize",
+            range.low,
+            range.high
+        );
+        quantized
+            .activations
+            .insert(id, Activation::covering(range));
+    }
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if !matches!(layer.op, Op::Conv { .. } | Op::Dense { .. }) {
+            continue;
+        }
+        let get = |suffix: &str| {
+            let name = format!("{}.{suffix}", layer.name);
+            weights
+                .get(&name)
+                .with_context(|| format!("{name} is missing"))
+        };
+        let input_scale = match layer.inputs[0] {
+            0 => 1.0 / normalization.scale,
+            input => quantized
+                .activations
+                .get(&input)
+                .map(|a| a.scale)
+                .with_context(|| {
+                    format!(
+                        "{} reads {}, which is not stored as u8",
+                        layer.name, graph.layers[input].name
+                    )
+                })?,
+        };
+        let integers = quantize_layer(get("weight")?, get("bias")?, input_scale)
+            .with_context(|| layer.name.clone())?;
+        quantized.layers.insert(id, integers);
+    }
+    Ok(quantized)
+}
+
+fn quantize_layer(weight: &Array, bias: &Array, input_scale: f32) -> Result<Layer> {
+    // A bias of more levels than this could overflow the accumulator once products are added.
+    const MAX_BIAS: f32 = (1 << 30) as f32;
+    let mut layer = Layer {
+        shape: weight.shape.clone(),
+        weight: Vec::new(),
+        scales: Vec::new(),
+        bias: Vec::new(),
+        input_scale,
+    };
+    for channel in 0..weight.shape[0] {
+        let (kernel, bias) = (weight.row(channel), bias.data[channel]);
+        if kernel.iter().chain([&bias]).any(|v| !v.is_finite()) {
+            bail!("output channel {channel} has weights that are not finite");
+        }
+        let largest = kernel.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        let scale = (largest / 127.0)
+            .max(bias.abs() / (MAX_BIAS * input_scale))
+            .max(f32::MIN_POSITIVE * 1e6);
+        layer.weight.extend(
+            kernel
+                .iter()
+                .map(|v| (v / scale).round().clamp(-127.0, 127.0) as i8),
+        );
+        layer.scales.push(scale);
+        layer
+            .bias
+            .push((bias / (scale * input_scale)).round() as i32);
+    }
+    Ok(layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_come_back_within_half_a_level() {
+        let weight = Array::new([2, 3], vec![0.5, -1.27, 0.003, 40.0, 0.0, -13.0]);
+        let bias = Array::new([2], vec![0.25, -3.0]);
+        let layer = quantize_layer(&weight, &bias, 0.02).unwrap();
+        for (i, value) in weight.data.iter().enumerate() {
+            let scale = layer.scales[i / 3];
+            assert!((f32::from(layer.weight[i]) * scale - value).abs() <= 0.5001 * scale);
+        }
+        for (c, value) in bias.data.iter().enumerate() {
+            assert!(
+                (layer.bias[c] as f32 * layer.bias_scales()[c] - value).abs()
+                    <= 0.5001 * layer.bias_scales()[c]
+            );
+        }
+        assert_eq!(layer.weight[1], -127);
+    }
+
+    #[test]
+    fn a_dead_channel_keeps_its_bias() {
+        let layer = quantize_layer(
+            &Array::new([1, 2], vec![0.0, 0.0]),
+            &Array::new([1], vec![1.5]),
+            0.02,
+        )
+        .unwrap();
+        assert_eq!(layer.weight, [0, 0]);
+        assert!((layer.bias[0] as f32 * layer.bias_scales()[0] - 1.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn zero_is_a_level() {
+        for (low, high) in [(0.0, 6.0), (-1.0, 3.0), (-2.0, -1.0), (0.5, 1.0)] {
+            let a = Activation::covering(Range { low, high });
+            assert!(a.scale > 0.0);
+            assert!(a.scale * (255.0 - f32::from(a.zero_point)) >= high - a.scale);
+        }
+        assert!(
+            Activation::covering(Range {
+                low: 0.0,
+                high: 6.0
+            })
+            .clamps(0.0, 6.0)
+        );
+        assert!(
+            !Activation::covering(Range {
+                low: 0.0,
+                high: 6.5
+            })
+            .clamps(0.0, 6.0)
+        );
+        assert!(
+            !Activation::covering(Range {
+                low: -0.1,
+                high: 5.0
+            })
+            .clamps(0.0, 6.0)
+        );
+    }
+
+    #[test]
+    fn infinite_weights_are_named() {
+        let bias = Array::new([1], vec![0.0]);
+        let error =
+            quantize_layer(&Array::new([1, 1], vec![f32::INFINITY]), &bias, 1.0).unwrap_err();
+        assert!(error.to_string().contains("channel 0"));
+    }
+}
