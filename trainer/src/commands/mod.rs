@@ -1,0 +1,56 @@
+//! The subcommands: each parses its flags, calls the library and prints what came of it.
+
+mod all;
+mod benchmark;
+mod evaluate;
+mod export;
+mod fit;
+mod quantize;
+mod report;
+mod search;
+mod source;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Fine-tunes, compares, quantizes and exports the networks that Etalase ships.
+#[derive(Parser)]
+#[command(name = "etalase-trainer", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fine-tune a backbone on a folder of photos per class
+    Fit(fit::Fit),
+    /// Compare ways of fitting photos into the input, by a probe on the frozen trunk
+    Search(search::Search),
+    /// Measure a checkpoint's float network on a folder of photos per class
+    Evaluate(evaluate::Evaluate),
+    /// Write a float ONNX model
+    Export(export::Export),
+    /// Calibrate on photos and write an int8 ONNX model
+    Quantize(quantize::Quantize),
+    /// Write the HTML report of a run's folder
+    Report(report::Report),
+    /// Measure training and inference speed in photos a second
+    Benchmark(benchmark::Benchmark),
+    /// The whole chain: search, fit, evaluate, export, quantize, pack, report
+    All(all::All),
+}
+
+/// Runs the command line.
+pub fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Fit(command) => command.run(),
+        Command::Search(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Quantize(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Benchmark(command) => command.run(),
+        Command::All(command) => command.run(),
+    }
+}

@@ -1,0 +1,57 @@
+//! `etalase-trainer search`: which way of fitting photos into the input suits these photos.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use etalase::photo::Fit;
+use etalase_trainer::data;
+use etalase_trainer::files::write_json;
+use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::search::{FitResult, compare_fits};
+
+use super::source::Source;
+
+/// Name of the results in a run's folder.
+pub const SEARCH: &str = "search.json";
+
+/// Compare ways of fitting photos into the input.
+#[derive(Args)]
+pub struct Search {
+    #[command(flatten)]
+    source: Source,
+    /// Folder for search.json
+    #[arg(short, long, value_name = "DIR", default_value = "out/run")]
+    out: PathBuf,
+    #[command(flatten)]
+    recipe: Recipe,
+}
+
+impl Search {
+    /// Runs it.
+    pub fn run(self) -> Result<()> {
+        let results = search(&self.source, &self.recipe)?;
+        write_json(&self.out.join(SEARCH), &results)?;
+        eprintln!(
+            "best: --fit {}; the table is {}",
+            results[0].fit.as_str(),
+            self.out.join(SEARCH).display()
+        );
+        Ok(())
+    }
+}
+
+/// Probes all ways of fitting, the best first.
+pub fn search(source: &Source, recipe: &Recipe) -> Result<Vec<FitResult>> {
+    compare_fits(
+        source.backbone,
+        &source.features()?,
+        &source.training_photos()?,
+        &data::folders(&source.validation)?,
+        source.size,
+        &Fit::ALL,
+        recipe,
+        source.compute.device(),
+        source.compute.precision(),
+    )
+}

@@ -1,0 +1,135 @@
+//! Flags that several subcommands share: photos, network, weights, device.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use etalase_trainer::backbones::Backbone;
+use etalase_trainer::data::{self, Labelled};
+use etalase_trainer::files::read_json;
+use etalase_trainer::keras;
+use etalase_trainer::network::Precision;
+use etalase_trainer::weights::{self, Weights};
+use tch::Device;
+
+/// Which photos, which network.
+#[derive(Args, Clone)]
+pub struct Source {
+    /// Training photos, a folder per class
+    #[arg(long, value_name = "DIR")]
+    pub train: PathBuf,
+    /// Photos to choose by, a folder per class
+    #[arg(long, value_name = "DIR")]
+    pub validation: PathBuf,
+    /// More training photos: a folder with labels.csv (columns image and label)
+    #[arg(long, value_name = "DIR", requires = "label_map")]
+    pub extra: Option<PathBuf>,
+    /// JSON object from labels of labels.csv to class names; labels that it doesn't name are left out
+    #[arg(long, value_name = "FILE")]
+    pub label_map: Option<PathBuf>,
+    /// Network to train
+    #[arg(long, default_value = "mobilenet_v1")]
+    pub backbone: Backbone,
+    /// ImageNet weights of the network without top: Keras' .h5 or this trainer's .safetensors
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Side of the network's input in pixels
+    #[arg(long, default_value_t = 224)]
+    pub size: u32,
+    /// Device and number format
+    #[command(flatten)]
+    pub compute: Compute,
+}
+
+/// Device and number format.
+#[derive(Args, Clone)]
+pub struct Compute {
+    /// Number format of activations; auto: bf16 where the processor multiplies it fast
+    #[arg(long, value_enum, default_value = "auto")]
+    pub precision: PrecisionChoice,
+    /// Threads of libtorch; all cores where not given
+    #[arg(long)]
+    pub threads: Option<i32>,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// By the device.
+    Auto,
+    /// f32.
+    F32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Compute {
+    /// CUDA where libtorch and the machine have it, the CPU elsewhere.
+    pub fn device(&self) -> Device {
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(threads);
+        }
+        Device::cuda_if_available()
+    }
+
+    /// The number format.
+    pub fn precision(&self) -> Precision {
+        match self.precision {
+            PrecisionChoice::F32 => Precision::F32,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+            PrecisionChoice::Auto if self.device().is_cuda() || has_fast_bf16() => Precision::Bf16,
+            PrecisionChoice::Auto => Precision::F32,
+        }
+    }
+}
+
+/// AMX or AVX-512 BF16: elsewhere bfloat16 is emulated and slower than f32.
+fn has_fast_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+impl Source {
+    /// The training photos, `extra` included.
+    pub fn training_photos(&self) -> Result<Vec<Labelled>> {
+        let mut photos = data::folders(&self.train)?;
+        if let (Some(dir), Some(map)) = (&self.extra, &self.label_map) {
+            let map: BTreeMap<String, String> = read_json(map)?;
+            photos.extend(data::labelled_folder(dir, &map)?);
+        }
+        Ok(photos)
+    }
+
+    /// The trunk's weights, centred on the zero point.
+    pub fn features(&self) -> Result<Weights> {
+        features(self.backbone, &self.weights, self.size)
+    }
+}
+
+/// Reads weights of a trunk from a Keras file or from one of ours.
+pub fn features(backbone: Backbone, path: &Path, size: u32) -> Result<Weights> {
+    let graph = backbone.features(size as usize);
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("h5" | "hdf5" | "keras") => {
+            let mut weights = keras::import(path, &graph)?;
+            keras::recentre(&mut weights, &graph, backbone.normalization())?;
+            Ok(weights)
+        }
+        Some("safetensors") => {
+            let (mut weights, _) = weights::load(path)?;
+            let wanted = graph.parameters();
+            weights.retain(|name, _| wanted.iter().any(|p| p.name == *name));
+            graph
+                .check_weights(weights::shapes(&weights))
+                .with_context(|| path.display().to_string())?;
+            Ok(weights)
+        }
+        _ => bail!(
+            "{}: weights are .h5 (Keras) or .safetensors files",
+            path.display()
+        ),
+    }
+}

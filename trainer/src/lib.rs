@@ -1,0 +1,18 @@
+//! The trainer: fine-tunes ImageNet backbones on folders of photos, quantizes them and packs what phones open.
+//!
+//! `etalase-trainer` is a thin command line over this library.
+
+pub mod backbones;
+pub mod data;
+pub mod export;
+pub mod files;
+pub mod fold;
+pub mod graph;
+pub mod keras;
+pub mod network;
+pub mod pack;
+pub mod progress;
+pub mod quantize;
+pub mod report;
+pub mod train;
+pub mod weights;
