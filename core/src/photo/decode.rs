@@ -22,9 +22,13 @@ pub const MAX_PIXELS: u64 = 100_000_000;
 /// The longest side that is decoded, in pixels: JPEG's own limit.
 pub const MAX_SIDE_PX: u32 = 65_535;
 
+/// What a decoder may take before the photo's size is known: a PNG's colour profile
+/// is unpacked while its header is read.
+const MAX_HEADER_BYTES: u64 = 64 << 20;
+
 /// Four 16-bit samples a pixel, the most that a PNG decodes to, and room for the
 /// decoder's own tables.
-const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + (64 << 20);
+const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + MAX_HEADER_BYTES;
 
 /// Decodes a JPEG, PNG or WebP photo to upright sRGB pixels. Deterministic; any
 /// thread.
@@ -42,7 +46,10 @@ pub fn decode(bytes: &[u8]) -> Result<Image> {
                 .map_err(|cause| photo(format!("the JPEG is cut short: {cause}")))?;
             finish(JpegDecoder::new(Cursor::new(bytes)), "JPEG")
         }
-        Format::Png => finish(PngDecoder::with_limits(Cursor::new(bytes), limits()), "PNG"),
+        Format::Png => finish(
+            PngDecoder::with_limits(Cursor::new(bytes), limits(MAX_HEADER_BYTES)),
+            "PNG",
+        ),
         Format::WebP => {
             check_riff_length(bytes)?;
             finish(WebPDecoder::new(Cursor::new(bytes)), "WebP")
@@ -157,9 +164,9 @@ fn check_riff_length(bytes: &[u8]) -> Result<()> {
 }
 
 /// Memory only: `check_size` guards the sides, with a message that names them.
-fn limits() -> Limits {
+fn limits(bytes: u64) -> Limits {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    limits.max_alloc = Some(bytes);
     limits
 }
 
@@ -186,7 +193,9 @@ fn finish(
             "the {name} has no pixels ({width}x{height})"
         )));
     }
-    decoder.set_limits(limits()).map_err(failed)?;
+    decoder
+        .set_limits(limits(MAX_DECODER_BYTES))
+        .map_err(failed)?;
     // Damaged EXIF is no reason to refuse a photo: it stays as it lies.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
