@@ -23,9 +23,9 @@ const MAX_THREADS: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Threads for one run, 1 to 256. More than one pays for large networks only:
-    /// tract splits large matrix products, and no depthwise convolution. MobileNetV1
-    /// in float, AVX-512, on a busy two-core desk: 20.3 ms on one thread, 16.5 ms on two
-    /// (minima of 100 runs).
+    /// tract splits large matrix products, and no depthwise convolution. A float
+    /// MobileNetV1 on a busy two-core AVX-512 desk had the same median on one and on
+    /// two threads, 20.9 ms (100 runs).
     pub threads: usize,
 }
 
