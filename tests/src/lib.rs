@@ -38,7 +38,7 @@ pub fn write_npy(path: &Path, shape: &[usize], values: &[u8]) -> Result<()> {
     let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({sides}), }}");
     // The format wants data at a multiple of 64, padded by spaces up to a newline.
-    while (MAGIC.len() + 2 + header.len() + 1) % 64 != 0 {
+    while !(MAGIC.len() + 2 + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');

@@ -143,12 +143,16 @@ impl Report {
 
 /// A command as one would type it, environment changes included.
 pub fn shown(command: &Command) -> String {
-    let mut line = String::new();
+    let (mut removed, mut line) = (String::new(), String::new());
     for (name, value) in command.get_envs() {
-        let value = value
-            .map(|value| value.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let _ = write!(line, "{}={} ", name.to_string_lossy(), quoted(&value));
+        let name = name.to_string_lossy();
+        let _ = match value {
+            Some(value) => write!(line, "{name}={} ", quoted(&value.to_string_lossy())),
+            None => write!(removed, "-u {name} "),
+        };
+    }
+    if !removed.is_empty() {
+        line.insert_str(0, &format!("env {removed}"));
     }
     line.push_str(&quoted(&command.get_program().to_string_lossy()));
     for argument in command.get_args() {
@@ -324,5 +328,7 @@ mod tests {
         let mut command = Command::new("apt-get");
         command.args(["install", "-y", "a b"]).env("X", "1");
         assert_eq!(shown(&command), "X=1 apt-get install -y 'a b'");
+        command.env_remove("Z");
+        assert_eq!(shown(&command), "env -u Z X=1 apt-get install -y 'a b'");
     }
 }

@@ -198,16 +198,13 @@ fn export_reference_models(libtorch: &Libtorch, data: &Path, out: &Path) -> Resu
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot create", out.display()))?;
     let weights = data.join("weights/mobilenet_1_0_224_tf_no_top.h5");
     let photos = data.join("data/clothing/train");
+    // The program that the trainer's tests have just built: `cargo run` would build its dependencies
+    // again, without what dev-dependencies switch on in them.
+    let program = release_dir()?.join("etalase-trainer");
     let export = |subcommand: &str, file: &str| {
-        let run = [
-            "run",
-            "--release",
-            "-p",
-            "etalase-trainer",
-            "--",
-            subcommand,
-        ];
-        let mut command = trainer::cargo_with(libtorch, &run);
+        let mut command = Command::new(&program);
+        libtorch.set_in(&mut command);
+        command.current_dir(root()).arg(subcommand);
         command
             .arg("--weights")
             .arg(&weights)
