@@ -224,7 +224,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn read(path: &Path, preprocess: &Preprocess) -> Result<(Vec<u8>, [u8; 32])> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = etalase::files::read(path)?;
     let image = photo::decode(&bytes).map_err(|e| e.context(path.display()))?;
     let fitted = preprocess
         .image(&image)

@@ -20,6 +20,8 @@ pub struct About {
     pub description: String,
     /// Display names by BCP 47 language, then by class.
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// Name of the validation photos, as the card's commands give it.
+    pub validation: String,
     /// What it was trained on, each with its licence.
     pub data: Vec<Origin>,
     /// Where it should not be used, what it does not know.
@@ -52,6 +54,7 @@ impl About {
             version: "1".to_owned(),
             description: String::new(),
             labels: BTreeMap::from([("en".to_owned(), english)]),
+            validation: "VALIDATION".to_owned(),
             data: Vec::new(),
             limits: Vec::new(),
             licence: String::new(),

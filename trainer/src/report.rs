@@ -9,8 +9,9 @@ use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::files::{read_json, write_atomically};
+use crate::files::{self, read_json};
 use crate::train::fit::{HISTORY, History};
+use crate::train::search::{FitResult, SEARCH};
 
 /// Name of the figures in a run's folder.
 pub const EVALUATION: &str = "evaluation.json";
@@ -41,9 +42,13 @@ pub fn write(run: &Path) -> Result<()> {
     write!(html, "<h1>Etalase training report</h1>")?;
     write!(
         html,
-        "<p>Head alone on the frozen trunk: {:.2} % of the validation photos. Averaged weights are what is validated.</p>",
+        "<p>Head alone on the frozen trunk: {:.2} % of the validation photos. Averaged weights are what is validated; the training loss includes label smoothing.</p>",
         100.0 * history.probe_validation_accuracy
     )?;
+    if run.join(SEARCH).exists() {
+        let results: Vec<FitResult> = read_json(&run.join(SEARCH))?;
+        html.push_str(&search_table(&results)?);
+    }
     let series =
         |f: fn(&crate::train::fit::Epoch) -> f64| history.epochs.iter().map(f).collect::<Vec<_>>();
     let accuracy = [
@@ -57,8 +62,8 @@ pub fn write(run: &Path) -> Result<()> {
     write!(
         html,
         "<figure>{}{}</figure>",
-        curve("accuracy", &accuracy)?,
-        curve("loss", &loss)?
+        curve("accuracy", SeriesLabelPosition::LowerRight, &accuracy)?,
+        curve("loss", SeriesLabelPosition::UpperRight, &loss)?
     )?;
     for (name, metrics) in [
         ("float, in the trainer", &figures.float),
@@ -69,7 +74,7 @@ pub fn write(run: &Path) -> Result<()> {
         }
     }
     html.push_str("</main></html>\n");
-    write_atomically(&run.join(REPORT), html.as_bytes())
+    files::write(&run.join(REPORT), html.as_bytes())
 }
 
 const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
@@ -80,8 +85,22 @@ th:first-child{text-align:left}thead th{border-bottom:1px solid #888;font-weight
 svg{background:#fff;border:1px solid #ddd;max-width:100%;height:auto}.heat td{min-width:2.2rem;text-align:center}
 .scroll{overflow-x:auto}</style><main>";
 
+/// How the ways of fitting a photo into the input compare.
+fn search_table(results: &[FitResult]) -> Result<String> {
+    let mut html = String::from(
+        "<h2>Photo into input</h2><p>A head fitted on the frozen trunk, by validation photos; the best first.</p>\
+         <table><thead><tr><th>fit<th>accuracy<th>cross-entropy</thead>",
+    );
+    for result in results {
+        let (fit, accuracy, loss) = (result.fit, 100.0 * result.accuracy, result.loss);
+        write!(html, "<tr><th>{fit}<td>{accuracy:.2} %<td>{loss:.4}")?;
+    }
+    html.push_str("</table><h2>Fine-tuning</h2>");
+    Ok(html)
+}
+
 /// A line chart over epochs.
-fn curve(title: &str, lines: &[(&str, Vec<f64>)]) -> Result<String> {
+fn curve(title: &str, corner: SeriesLabelPosition, lines: &[(&str, Vec<f64>)]) -> Result<String> {
     let failed = |e: &dyn std::fmt::Display| anyhow!("cannot draw the curve of {title}: {e}");
     let epochs = lines
         .iter()
@@ -109,6 +128,7 @@ fn curve(title: &str, lines: &[(&str, Vec<f64>)]) -> Result<String> {
         let mesh = chart
             .configure_mesh()
             .x_desc("epoch")
+            .x_labels(epochs.min(12))
             .x_label_formatter(&whole)
             .light_line_style(WHITE)
             .draw();
@@ -127,6 +147,7 @@ fn curve(title: &str, lines: &[(&str, Vec<f64>)]) -> Result<String> {
         }
         let legend = chart
             .configure_series_labels()
+            .position(corner)
             .background_style(WHITE.mix(0.8))
             .border_style(TRANSPARENT)
             .draw();
@@ -189,6 +210,7 @@ fn section(name: &str, metrics: &Value) -> Result<String> {
                 "200,60,0"
             };
             let shade = (count / total).sqrt() * 0.8;
+            let ink = if shade > 0.5 { "#fff" } else { "#222" };
             let shown = if *count > 0.0 {
                 count.to_string()
             } else {
@@ -196,7 +218,7 @@ fn section(name: &str, metrics: &Value) -> Result<String> {
             };
             write!(
                 html,
-                "<td style='background:rgba({hue},{shade:.2})'>{shown}"
+                "<td style='background:rgba({hue},{shade:.2});color:{ink}'>{shown}"
             )?;
         }
     }

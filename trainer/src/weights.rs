@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::files::write_atomically;
+use crate::files;
 use crate::graph::{Graph, Parameter};
 
 /// A dense row-major float array.
@@ -75,12 +75,12 @@ pub fn save(path: &Path, weights: &Weights, metadata: HashMap<String, String>) -
         .collect::<Result<Vec<_>>>()?;
     let file =
         safetensors::serialize(views, Some(metadata)).context("cannot serialize the weights")?;
-    write_atomically(path, &file)
+    files::write(path, &file)
 }
 
 /// Reads a safetensors file of f32 arrays, with its metadata.
 pub fn load(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
-    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = etalase::files::read(path)?;
     parse(&file).with_context(|| format!("{} is not a usable safetensors file", path.display()))
 }
 

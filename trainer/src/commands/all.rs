@@ -7,22 +7,22 @@ use clap::Args;
 use etalase::bundle::Bundle;
 use etalase::evaluation::Metrics;
 use etalase::photo::Fit;
-use etalase::preprocess::Preprocess;
 use etalase::{Classifier, EngineOptions};
 use etalase_trainer::data;
-use etalase_trainer::files::{read_json, write_atomically, write_json};
+use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
 use etalase_trainer::report::{self, EVALUATION, Figures, REPORT};
 use etalase_trainer::train::checkpoint::Checkpoint;
-use etalase_trainer::train::fit::{CHECKPOINT, Job, fit};
+use etalase_trainer::train::fit::{CHECKPOINT, fit};
 use etalase_trainer::train::measure::bundle_metrics;
 use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::search::SEARCH;
 use serde_json::json;
 
 use super::evaluate::evaluate;
 use super::export::float_onnx;
 use super::quantize::int8_onnx;
-use super::search::{SEARCH, search};
+use super::search::search;
 use super::source::Source;
 
 /// The whole chain: search, fit, evaluate, export, quantize, pack, report.
@@ -65,10 +65,10 @@ impl All {
 
         let float = evaluate(&checkpoint, &self.source.validation, device)?;
         eprintln!("float: accuracy {:.2} %", 100.0 * float.accuracy);
-        write_atomically(&self.out.join("float.onnx"), &float_onnx(&checkpoint)?)?;
+        files::write(&self.out.join("float.onnx"), &float_onnx(&checkpoint)?)?;
         let photos = data::folders(&self.source.train)?;
         let int8_model = int8_onnx(&checkpoint, &photos, self.calibration_photos, device)?;
-        write_atomically(&self.out.join("int8.onnx"), &int8_model)?;
+        files::write(&self.out.join("int8.onnx"), &int8_model)?;
 
         // The card states int8 accuracy as core measures it, so a first bundle without that figure is measured.
         let pack = |accuracy: &Accuracy| {
@@ -88,7 +88,7 @@ impl All {
                 int8_model.clone(),
             )
         };
-        let mut accuracy = self.accuracy(&float);
+        let mut accuracy = accuracy_of(&float, &about.validation);
         let draft = Bundle::from_bytes(pack(&accuracy)?.to_bytes()?)?;
         let classifier = Classifier::new(draft, &EngineOptions::default())?;
         let int8 = bundle_metrics(&classifier, &data::folders(&self.source.validation)?)?;
@@ -96,7 +96,7 @@ impl All {
         accuracy.int8 = Some(Measured {
             accuracy: int8.accuracy,
             photos: int8.photos,
-            command: "etalase eval VALIDATION".to_owned(),
+            command: format!("etalase eval {}", about.validation),
         });
         let path = self.out.join(format!("{}.etalase", about.name));
         pack(&accuracy)?.write_to(&path)?;
@@ -127,29 +127,21 @@ impl All {
                 results.first().context("nothing was searched")?.fit
             }
         };
-        let source = &self.source;
-        fit(Job {
-            backbone: source.backbone,
-            features: source.features()?,
-            train: source.training_photos()?,
-            validation: data::folders(&source.validation)?,
-            preprocess: Preprocess::u8_nhwc(source.size, source.size, fit_mode),
-            recipe: self.recipe.clone(),
-            device: source.compute.device(),
-            precision: source.compute.precision(),
-            out: self.out.clone(),
-        })
+        fit(self
+            .source
+            .job(fit_mode, self.recipe.clone(), self.out.clone())?)
     }
+}
 
-    fn accuracy(&self, float: &Metrics) -> Accuracy {
-        Accuracy {
-            photos: "the validation photos, by which the epoch was chosen".to_owned(),
-            float: Measured {
-                accuracy: float.accuracy,
-                photos: float.photos,
-                command: format!("etalase-trainer evaluate --checkpoint {CHECKPOINT} VALIDATION"),
-            },
-            int8: None,
-        }
+/// What the card says of the float network; the int8 figure is added once core has measured it.
+fn accuracy_of(float: &Metrics, validation: &str) -> Accuracy {
+    Accuracy {
+        photos: format!("{validation}, by which the epoch was chosen"),
+        float: Measured {
+            accuracy: float.accuracy,
+            photos: float.photos,
+            command: format!("etalase-trainer evaluate --checkpoint {CHECKPOINT} {validation}"),
+        },
+        int8: None,
     }
 }

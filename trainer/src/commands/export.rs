@@ -8,7 +8,7 @@ use etalase::photo::Fit;
 use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::{Backbone, HEAD};
 use etalase_trainer::export::float_model;
-use etalase_trainer::files::write_atomically;
+use etalase_trainer::files;
 use etalase_trainer::fold::fold;
 use etalase_trainer::train::checkpoint::{Checkpoint, Description};
 use etalase_trainer::train::recipe::Recipe;
@@ -86,7 +86,7 @@ impl Export {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let model = float_onnx(&self.trained.load()?)?;
-        write_atomically(&self.out, &model)?;
+        files::write(&self.out, &model)?;
         eprintln!("{}: {} bytes", self.out.display(), model.len());
         Ok(())
     }

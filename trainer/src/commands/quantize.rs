@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use etalase_trainer::data::{self, Dataset, Labelled};
 use etalase_trainer::export::int8_model;
-use etalase_trainer::files::write_atomically;
+use etalase_trainer::files;
 use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::quantize::{calibrate, quantize};
@@ -44,7 +44,7 @@ impl Quantize {
             self.photos,
             self.compute.device(),
         )?;
-        write_atomically(&self.out, &model)?;
+        files::write(&self.out, &model)?;
         eprintln!("{}: {} bytes", self.out.display(), model.len());
         Ok(())
     }

@@ -8,12 +8,9 @@ use etalase::photo::Fit;
 use etalase_trainer::data;
 use etalase_trainer::files::write_json;
 use etalase_trainer::train::recipe::Recipe;
-use etalase_trainer::train::search::{FitResult, compare_fits};
+use etalase_trainer::train::search::{FitResult, SEARCH, compare_fits};
 
 use super::source::Source;
-
-/// Name of the results in a run's folder.
-pub const SEARCH: &str = "search.json";
 
 /// Compare ways of fitting photos into the input.
 #[derive(Args)]

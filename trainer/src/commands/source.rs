@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use etalase::photo::Fit;
+use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::data::{self, Labelled};
 use etalase_trainer::files::read_json;
 use etalase_trainer::keras;
 use etalase_trainer::network::Precision;
+use etalase_trainer::train::fit::Job;
+use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::weights::{self, Weights};
 use tch::Device;
 
@@ -101,6 +105,21 @@ impl Source {
             photos.extend(data::labelled_folder(dir, &map)?);
         }
         Ok(photos)
+    }
+
+    /// A fine-tuning job over these photos, into the folder `out`.
+    pub fn job(&self, fit: Fit, recipe: Recipe, out: PathBuf) -> Result<Job> {
+        Ok(Job {
+            backbone: self.backbone,
+            features: self.features()?,
+            train: self.training_photos()?,
+            validation: data::folders(&self.validation)?,
+            preprocess: Preprocess::u8_nhwc(self.size, self.size, fit),
+            recipe,
+            device: self.compute.device(),
+            precision: self.compute.precision(),
+            out,
+        })
     }
 
     /// The trunk's weights, centred on the zero point.

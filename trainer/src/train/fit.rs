@@ -343,7 +343,7 @@ fn train_epoch(
 /// Rises over the first epoch, then falls to zero as a cosine. `done` counts epochs.
 fn learning_rate(recipe: &Recipe, done: f64) -> f64 {
     let total = recipe.epochs as f64;
-    let warm_up = done.min(1.0).max(0.01);
+    let warm_up = done.clamp(0.01, 1.0);
     recipe.learning_rate * warm_up * 0.5 * (1.0 + (std::f64::consts::PI * done / total).cos())
 }
 

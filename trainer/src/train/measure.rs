@@ -61,8 +61,7 @@ pub fn bundle_metrics(classifier: &Classifier, photos: &[Labelled]) -> Result<Me
     let mut evaluation = Evaluation::new(classes.clone());
     let bar = progress::bar(photos.len() as u64, "classifying with core");
     for photo in photos {
-        let bytes = std::fs::read(&photo.path)
-            .with_context(|| format!("cannot read {}", photo.path.display()))?;
+        let bytes = etalase::files::read(&photo.path)?;
         let answer = classifier
             .classify(&bytes)
             .map_err(|e| e.context(photo.path.display()))?;

@@ -17,6 +17,9 @@ use crate::data::{self, Dataset, Labelled};
 use crate::network::{Network, Precision};
 use crate::weights::Weights;
 
+/// Name of the results in a run's folder.
+pub const SEARCH: &str = "search.json";
+
 /// What one way of fitting gave on the validation photos.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitResult {
