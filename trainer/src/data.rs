@@ -163,6 +163,19 @@ impl Dataset {
         }
     }
 
+    /// At most `count` of the photos, spread evenly over all.
+    pub fn take_evenly(&self, count: usize) -> Dataset {
+        let picked: Vec<usize> = evenly(self.len(), count).collect();
+        let index: Vec<i64> = picked.iter().map(|&i| i as i64).collect();
+        let index = Tensor::from_slice(&index).to_device(self.pixels.device());
+        Dataset {
+            pixels: self.pixels.index_select(0, &index),
+            targets: self.targets.index_select(0, &index),
+            hashes: picked.iter().map(|&i| self.hashes[i]).collect(),
+            paths: picked.iter().map(|&i| self.paths[i].clone()).collect(),
+        }
+    }
+
     /// Photos `from..to` in order.
     pub fn slice(&self, from: usize, to: usize) -> (Tensor, Tensor) {
         let (from, length) = (from as i64, (to - from) as i64);
@@ -171,6 +184,12 @@ impl Dataset {
             self.targets.narrow(0, from, length),
         )
     }
+}
+
+/// At most `count` of the indices `0..length`, spread evenly.
+pub fn evenly(length: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(length);
+    (0..count).map(move |i| i * length / count)
 }
 
 /// Decodes every photo into its place and returns the files' hashes.

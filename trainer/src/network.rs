@@ -111,6 +111,7 @@ impl Network {
             if id == self.graph.output() {
                 output = Some(value.shallow_clone());
             }
+            value
         })?;
         Ok(output
             .context("an empty network")?
@@ -118,12 +119,12 @@ impl Network {
             .permute([0, 2, 3, 1]))
     }
 
-    /// Runs a batch and shows every layer's value, `[n, c, h, w]`, to `see`.
+    /// Runs a batch and hands every layer's value, `[n, c, h, w]`, to `see`; what that gives back goes on in its place.
     pub fn forward_each(
         &self,
         photos: &Tensor,
         mode: Mode,
-        mut see: impl FnMut(LayerId, &Tensor),
+        mut see: impl FnMut(LayerId, Tensor) -> Tensor,
     ) -> Result<()> {
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
         let last_use = last_uses(&self.graph);
@@ -144,8 +145,7 @@ impl Network {
                     self.layer(id, input, mode)?
                 }
             };
-            see(id, &value);
-            values.push(Some(value));
+            values.push(Some(see(id, value)));
             for &input in &layer.inputs {
                 if last_use[input] == id {
                     values[input] = None; // Without gradients this frees the memory.

@@ -65,10 +65,11 @@ fn centring_on_the_zero_point_changes_nothing_inside_the_photo() {
         let network = Network::new(graph.clone(), weights, Device::Cpu, Precision::F32).unwrap();
         let input = (&photo - mean) / f64::from(normalization.scale);
         let mut after_stem = None;
-        let see = |id: usize, value: &Tensor| {
+        let see = |id: usize, value: Tensor| {
             if graph.layers[id].name == "conv1_relu" {
                 after_stem = Some(value.shallow_clone());
             }
+            value
         };
         no_grad(|| network.forward_each(&input, Mode::Eval, see)).unwrap();
         // Without the last row and column, which see the padding.

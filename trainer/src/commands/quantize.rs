@@ -9,7 +9,7 @@ use etalase_trainer::export::int8_model;
 use etalase_trainer::files;
 use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
-use etalase_trainer::quantize::{calibrate, quantize};
+use etalase_trainer::quantize::{calibrate, correct_biases, quantize};
 use etalase_trainer::train::checkpoint::Checkpoint;
 use tch::Device;
 
@@ -59,9 +59,10 @@ pub fn int8_onnx(
 ) -> Result<Vec<u8>> {
     let (graph, weights) = fold(&checkpoint.graph()?, &checkpoint.weights)?;
     let backbone = checkpoint.backbone()?;
-    let step = (photos.len() / count.max(1)).max(1);
     // Calibration doesn't look at labels: photos of classes that the network doesn't know serve as well.
-    let picked: Vec<Labelled> = photos.iter().step_by(step).take(count).cloned().collect();
+    let picked: Vec<Labelled> = data::evenly(photos.len(), count)
+        .map(|i| photos[i].clone())
+        .collect();
     let classes = data::classes(&picked);
     let photos = Dataset::load(
         &picked,
@@ -71,7 +72,8 @@ pub fn int8_onnx(
     )?;
     let network = Network::new(graph.clone(), &weights, device, Precision::F32)?;
     let ranges = calibrate(&network, &photos, backbone.normalization())?;
-    let quantized = quantize(&graph, &weights, backbone.normalization(), &ranges)?;
+    let mut quantized = quantize(&graph, &weights, backbone.normalization(), &ranges)?;
+    correct_biases(&network, &mut quantized, &photos, backbone.normalization())?;
     int8_model(
         &graph,
         &quantized,

@@ -106,7 +106,7 @@ pub fn calibrate(
         .collect()
 }
 
-fn each_batch(
+pub(super) fn each_batch(
     network: &Network,
     photos: &Dataset,
     normalization: Normalization,
@@ -117,7 +117,13 @@ fn each_batch(
     for from in (0..photos.len()).step_by(BATCH) {
         let to = (from + BATCH).min(photos.len());
         let pixels = photos.slice(from, to).0.to_device(network.device());
-        no_grad(|| network.forward_each(&normalize(&pixels, normalization), Mode::Eval, &mut see))?;
+        let input = normalize(&pixels, normalization);
+        no_grad(|| {
+            network.forward_each(&input, Mode::Eval, |id, value| {
+                see(id, &value);
+                value
+            })
+        })?;
         bar.inc((to - from) as u64);
     }
     bar.finish_and_clear();

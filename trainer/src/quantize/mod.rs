@@ -5,16 +5,19 @@
 //! real photos; the logits stay f32.
 
 mod calibrate;
+mod correct;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use tch::Tensor;
 
 use crate::backbones::Normalization;
 use crate::graph::{Graph, LayerId, Op};
 use crate::weights::{Array, Weights};
 
 pub use calibrate::{Range, calibrate};
+pub use correct::correct_biases;
 
 /// How a tensor of activations is stored: `real = scale * (level - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +35,15 @@ impl Activation {
         let scale = (high - low) / 255.0;
         let zero_point = (-low / scale).round().clamp(0.0, 255.0) as u8;
         Activation { scale, zero_point }
+    }
+
+    /// Real values as they come back from their levels.
+    pub fn round(&self, values: &Tensor) -> Tensor {
+        let (scale, zero_point) = (f64::from(self.scale), f64::from(self.zero_point));
+        ((values / scale).round() + zero_point)
+            .clamp(0.0, 255.0)
+            .g_sub_scalar(zero_point)
+            * scale
     }
 
     /// True where no level lies outside `low..=high`, so that saturation does what a clamp would.
@@ -57,6 +69,25 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The weight as the integers stand for it.
+    pub fn real_weight(&self) -> Array {
+        let taps = self.weight.len() / self.scales.len();
+        let rows = self.weight.chunks_exact(taps).zip(&self.scales);
+        let data = rows.flat_map(|(row, scale)| row.iter().map(move |&v| f32::from(v) * scale));
+        Array::new(self.shape.clone(), data.collect())
+    }
+
+    /// The bias as the integers stand for it.
+    pub fn real_bias(&self) -> Array {
+        let scales = self.bias_scales();
+        let data = self
+            .bias
+            .iter()
+            .zip(scales)
+            .map(|(&v, scale)| (f64::from(v) * f64::from(scale)) as f32);
+        Array::new([self.bias.len()], data.collect())
+    }
+
     /// Size of one level of the bias and of the accumulator, per output channel.
     pub fn bias_scales(&self) -> Vec<f32> {
         self.scales
