@@ -136,7 +136,7 @@ impl All {
 /// What the card says of the float network; the int8 figure is added once core has measured it.
 fn accuracy_of(float: &Metrics, validation: &str) -> Accuracy {
     Accuracy {
-        photos: format!("{validation}, by which the epoch was chosen"),
+        photos: format!("{validation}, by which the epoch and the fit were chosen"),
         float: Measured {
             accuracy: float.accuracy,
             photos: float.photos,

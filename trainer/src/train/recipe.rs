@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Passes over the training photos
-    #[arg(long, default_value_t = 14)]
+    #[arg(long, default_value_t = 10)]
     pub epochs: usize,
     /// Photos a step
     #[arg(long, default_value_t = 32)]
