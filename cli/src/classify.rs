@@ -109,10 +109,17 @@ fn answer(classifier: &Classifier, path: &Path) -> etalase::Result<Answer> {
 
 fn read_stdin() -> etalase::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut limited = io::stdin().lock().take(files::MAX_FILE_BYTES);
+    let mut limited = io::stdin().lock().take(files::MAX_FILE_BYTES + 1);
     limited.read_to_end(&mut bytes).map_err(|error| {
         Error::new(ErrorKind::Io, "standard input: cannot be read").with_source(error)
     })?;
+    if bytes.len() as u64 > files::MAX_FILE_BYTES {
+        let message = format!(
+            "standard input: larger than {} bytes",
+            files::MAX_FILE_BYTES
+        );
+        return Err(Error::new(ErrorKind::Io, message));
+    }
     Ok(bytes)
 }
 

@@ -71,14 +71,15 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
         }
     }
-    if let Some(path) = &args.csv {
-        files::replace(path, csv.as_bytes())?;
-    }
+    // The figures first: a CSV that cannot be written must not cost them.
     let metrics = evaluation.metrics();
     if args.json {
         output::json(&metrics)?;
     } else {
         show(&metrics)?;
+    }
+    if let Some(path) = &args.csv {
+        files::replace(path, csv.as_bytes())?;
     }
     Ok(outcome)
 }

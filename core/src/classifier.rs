@@ -1,7 +1,7 @@
 //! A bundle ready to answer: photo in, scores out.
 //!
 //! What the app does with the scores (a threshold, a comparison with what the
-//! seller says) is left to it; this gives every class its calibrated place.
+//! seller says) is left to it; this gives every class its score.
 
 use std::time::Instant;
 

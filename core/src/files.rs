@@ -39,7 +39,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes a file beside `path`, brings it to disk and renames it: whoever opens
-/// `path`, even after a power cut, finds the old content or the new one.
+/// `path`, even after a power cut, finds the old content or the new one. Through a
+/// link it is the file that the link names which is replaced, never the link.
 ///
 /// # Errors
 /// `Io`, naming the file and the cause; what stood at `path` stays as it was.
@@ -51,14 +52,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::Io, message));
     }
-    let beside = name_beside(path)?;
-    let written = write_new(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    // A rename would put the file in the place of a link, be it `/dev/stdout`.
+    let followed = fs::canonicalize(path);
+    let target = followed.as_deref().unwrap_or(path);
+    let beside = name_beside(target)?;
+    let written = write_new(&beside, bytes).and_then(|()| fs::rename(&beside, target));
     if let Err(error) = written {
         // The cause is reported; that the leftover cannot be removed adds nothing.
         let _ = fs::remove_file(&beside);
         return Err(io(path, "cannot be written", error));
     }
-    sync_folder(path);
+    sync_folder(target);
     Ok(())
 }
 
@@ -106,6 +110,18 @@ mod tests {
         replace(&path, b"two").expect("written again");
         assert_eq!(read(&path).expect("read"), b"two");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        replace(&file, b"old").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        replace(&link, b"new").expect("written through the link");
+        assert!(link.is_symlink());
+        assert_eq!(read(&file).expect("read"), b"new");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use etalase::evaluation::photo_folders;
 use etalase::photo;
 use etalase::preprocess::Preprocess;
 use sha2::{Digest, Sha256};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::progress;
 
@@ -53,7 +53,13 @@ pub fn labelled_folder(dir: &Path, map: &BTreeMap<String, String>) -> Result<Vec
     let (image, label) = (column("image")?, column("label")?);
     let mut photos = Vec::new();
     for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
-        let cells: Vec<&str> = line.split(',').collect();
+        ensure!(
+            !line.contains('"'),
+            "{} line {}: quoted cells are not read",
+            path.display(),
+            number + 2
+        );
+        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
         let (Some(image), Some(label)) = (cells.get(image), cells.get(label)) else {
             bail!("{} line {}: too few columns", path.display(), number + 2);
         };
@@ -153,16 +159,6 @@ impl Dataset {
         self.paths.is_empty()
     }
 
-    /// The same photos on another device.
-    pub fn to_device(&self, device: Device) -> Dataset {
-        Dataset {
-            pixels: self.pixels.to_device(device),
-            targets: self.targets.to_device(device),
-            hashes: self.hashes.clone(),
-            paths: self.paths.clone(),
-        }
-    }
-
     /// At most `count` of the photos, spread evenly over all.
     pub fn take_evenly(&self, count: usize) -> Dataset {
         let picked: Vec<usize> = evenly(self.len(), count).collect();
@@ -231,7 +227,10 @@ fn decode_all(
     if !broken.is_empty() {
         let count = broken.len();
         broken.truncate(10);
-        bail!("{count} photos cannot be used:\n  {}", broken.join("\n  "));
+        bail!(
+            "photos that cannot be used: {count}\n  {}",
+            broken.join("\n  ")
+        );
     }
     Ok(hashes.iter().map(|hash| *lock(hash)).collect())
 }

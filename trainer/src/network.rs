@@ -96,14 +96,6 @@ impl Network {
         }
     }
 
-    /// Copies the weights out.
-    pub fn weights(&self) -> Result<Weights> {
-        self.parameters
-            .iter()
-            .map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?)))
-            .collect()
-    }
-
     /// Output for a batch: `[n, h, w, c]` f32, normalized, to `[n, h', w', c']` f32; a vector is `[n, 1, 1, c']`.
     pub fn forward(&self, photos: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut output = None;

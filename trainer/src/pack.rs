@@ -1,4 +1,7 @@
 //! Packs a quantized model into the bundle that phones open, with display names and a model card.
+//!
+//! What people have to say of a bundle (names, data, licences, limits) comes from a JSON file of theirs; what was
+//! measured comes from the run. The card holds both, each figure with the command that gives it.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +62,18 @@ impl About {
             limits: Vec::new(),
             licence: String::new(),
         }
+    }
+
+    /// Refuses, before anything is trained, what could not be packed: a name that is no plain file name, a class
+    /// without a display name.
+    pub fn check(&self, classes: &[String]) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        ensure!(
+            self.name.chars().all(plain) && self.name.chars().any(|c| c.is_ascii_alphanumeric()),
+            "the name {:?} becomes a file's: letters, digits, '-', '_' and '.'",
+            self.name
+        );
+        self.labels(classes).map(|_| ())
     }
 
     /// Display names in the order of `classes`.

@@ -6,9 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar over `length` items, introduced by `what`; its message stands at the end.
 pub fn bar(length: u64, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix} {bar:30} {pos}/{len} · {per_sec} · {eta} left {msg}",
-    );
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} · {eta} left {msg}");
     let bar = ProgressBar::new(length).with_prefix(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(250));
     match style {

@@ -1,10 +1,12 @@
 //! One HTML file, readable offline, that shows a run: the curve, the figures, who is taken for whom.
+//!
+//! It is made from what the other steps left in the run's folder (`history.json`, and where they are there
+//! `evaluation.json` and `search.json`). Nothing is computed here.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use etalase::evaluation::Metrics;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,17 +29,13 @@ pub struct Figures {
     pub int8: Option<Value>,
 }
 
-impl Figures {
-    /// One network's figures as JSON.
-    pub fn of(metrics: &Metrics) -> Result<Value> {
-        Ok(serde_json::to_value(metrics)?)
-    }
-}
-
 /// Writes `report.html` from `history.json` and `evaluation.json` of a run's folder.
 pub fn write(run: &Path) -> Result<()> {
     let history: History = read_json(&run.join(HISTORY))?;
-    let figures: Figures = read_json(&run.join(EVALUATION))?;
+    let figures: Figures = match run.join(EVALUATION) {
+        path if path.exists() => read_json(&path)?,
+        _ => Figures::default(),
+    };
     let mut html = String::from(HEAD);
     write!(html, "<h1>Etalase training report</h1>")?;
     write!(

@@ -110,7 +110,7 @@ fn a_corrupt_photo_is_named_before_training() {
     .unwrap();
     let message = format!("{:#}", fit(job).unwrap_err());
     assert!(
-        message.contains("1 photos cannot be used") && message.contains("07.png"),
+        message.contains("photos that cannot be used: 1") && message.contains("07.png"),
         "{message}"
     );
 }

@@ -16,14 +16,41 @@ use crate::error::Result;
 /// where it has none. The output keeps its name.
 ///
 /// # Errors
-/// `Model` where the bytes are not an ONNX model.
+/// `Model` where the bytes are not an ONNX model, or end in scores that cannot be
+/// turned back into logits by leaving one node out.
 pub fn without_softmax(onnx: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut model = onnx::parse(onnx)?;
-    let cut = model
-        .graph
-        .as_mut()
-        .is_some_and(|graph| cut_end(graph, Keep::Nothing));
+    let Some(graph) = &mut model.graph else {
+        return Ok(None);
+    };
+    let cut = cut_end(graph, Keep::Nothing);
+    if let Some(node) = score_node(graph) {
+        return Err(failed(format!(
+            "node {:?}: the network ends in the scores of a {}, not in logits; export it \
+             without that node",
+            node.name, node.op_type
+        )));
+    }
     Ok(cut.then(|| model.encode_to_vec()))
+}
+
+/// The node that makes scores of logits on the straight way to the output, if any.
+fn score_node(graph: &pb::GraphProto) -> Option<&pb::NodeProto> {
+    let mut tensor = &graph.output.first()?.name;
+    // Bounded, because a damaged graph may run in a circle.
+    for _ in 0..graph.node.len() {
+        let node = graph
+            .node
+            .iter()
+            .find(|node| node.output.contains(tensor))?;
+        match node.op_type.as_str() {
+            "Softmax" | "Sigmoid" | "HardSigmoid" => return Some(node),
+            "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Clip" | "Cast"
+            | "Transpose" | "QuantizeLinear" | "DequantizeLinear" => tensor = node.input.first()?,
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Makes the graph one that tract computes rightly, or says why it cannot.

@@ -2,7 +2,8 @@
 //!
 //! Our decoder (zune-jpeg, as `image` sets it up) fills what is missing with grey
 //! and reports success; a half-grey shoe would then be classified with
-//! confidence. Nothing is decoded here: the walk costs one pass over the bytes.
+//! confidence. Damage inside a scan of full length is not seen: entropy-coded data
+//! has no checksum. The walk decodes nothing and costs one pass over the bytes.
 //! Reference: ITU-T T.81 (1992), annex B.
 
 /// Why a JPEG is not whole; each text completes "the JPEG is cut short: …".

@@ -302,6 +302,26 @@ fn a_final_softmax_is_right_also_when_quantized() {
 }
 
 #[test]
+fn scores_that_cannot_become_logits_are_refused() {
+    let behind = |scores: Network, last: &str| {
+        let network = scores.node(last, &["scores"], "answer").without_output();
+        network.output("answer", &[1, 4])
+    };
+    let sigmoid = quadrants().node("Sigmoid", &["logits"], "scores");
+    for (network, what) in [
+        (behind(with_softmax(quadrants()), "Flatten"), "Softmax"),
+        (behind(sigmoid, "Identity"), "Sigmoid"),
+    ] {
+        let error = without_softmax(&network.bytes()).expect_err("not logits");
+        let said = error.to_string();
+        assert!(
+            said.contains(what) && said.contains("not in logits"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_quantized_softmax_inside_is_refused() {
     let network = with_softmax(quadrants())
         .floats("part", &[], &[1.0 / 256.0])

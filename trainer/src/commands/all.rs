@@ -53,6 +53,12 @@ impl All {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let about: Option<About> = self.about.as_deref().map(read_json).transpose()?;
+        if let (Some(about), Some(path)) = (&about, &self.about) {
+            let classes = data::classes(&self.source.training_photos()?);
+            about
+                .check(&classes)
+                .with_context(|| path.display().to_string())?;
+        }
         let checkpoint = if self.trained {
             Checkpoint::load(&self.out.join(CHECKPOINT))?
         } else {
@@ -96,14 +102,17 @@ impl All {
         accuracy.int8 = Some(Measured {
             accuracy: int8.accuracy,
             photos: int8.photos,
-            command: format!("etalase eval {}", about.validation),
+            command: format!(
+                "etalase eval --bundle {}.etalase {}",
+                about.name, about.validation
+            ),
         });
         let path = self.out.join(format!("{}.etalase", about.name));
         pack(&accuracy)?.write_to(&path)?;
 
         let figures = Figures {
-            float: Some(Figures::of(&float)?),
-            int8: Some(Figures::of(&int8)?),
+            float: Some(serde_json::to_value(&float)?),
+            int8: Some(serde_json::to_value(&int8)?),
         };
         write_json(&self.out.join(EVALUATION), &figures)?;
         report::write(&self.out)?;
@@ -120,7 +129,11 @@ impl All {
 
     fn train(&self) -> Result<Checkpoint> {
         let fit_mode = match self.fit {
-            Some(fit) => fit,
+            Some(fit) => {
+                // The table of an earlier search would speak of another run.
+                let _ = std::fs::remove_file(self.out.join(SEARCH));
+                fit
+            }
             None => {
                 let results = search(&self.source, &self.recipe)?;
                 write_json(&self.out.join(SEARCH), &results)?;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::network::{Mode, Network};
 use etalase_trainer::train::augment::augment;
@@ -23,7 +24,7 @@ pub struct Benchmark {
     #[arg(long, default_value = "mobilenet_v1")]
     backbone: Backbone,
     /// Side of the network's input in pixels
-    #[arg(long, default_value_t = 224)]
+    #[arg(long, default_value_t = 224, value_parser = RangedU64ValueParser::<usize>::new().range(32..=2048))]
     size: usize,
     /// Steps to time, after two that are not counted
     #[arg(long, default_value_t = 8)]

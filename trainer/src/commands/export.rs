@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use etalase::photo::Fit;
 use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::{Backbone, HEAD};
@@ -34,10 +35,10 @@ pub struct Trained {
     #[arg(long, default_value = "mobilenet_v1", requires = "weights")]
     backbone: Backbone,
     /// With --weights: outputs of the random head
-    #[arg(long, default_value_t = 10, requires = "weights")]
+    #[arg(long, default_value_t = 10, requires = "weights", value_parser = RangedU64ValueParser::<usize>::new().range(2..=100_000))]
     classes: usize,
     /// With --weights: side of the input in pixels
-    #[arg(long, default_value_t = 224, requires = "weights")]
+    #[arg(long, default_value_t = 224, requires = "weights", value_parser = clap::value_parser!(u32).range(32..=2048))]
     size: u32,
 }
 

@@ -30,7 +30,7 @@ pub struct Source {
     #[arg(long, value_name = "DIR", requires = "label_map")]
     pub extra: Option<PathBuf>,
     /// JSON object from labels of labels.csv to class names; labels that it doesn't name are left out
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "extra")]
     pub label_map: Option<PathBuf>,
     /// Network to train
     #[arg(long, default_value = "mobilenet_v1")]
@@ -39,7 +39,7 @@ pub struct Source {
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// Side of the network's input in pixels
-    #[arg(long, default_value_t = 224)]
+    #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=2048))]
     pub size: u32,
     /// Device and number format
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct Compute {
     #[arg(long, value_enum, default_value = "auto")]
     pub precision: PrecisionChoice,
     /// Threads of libtorch; all cores where not given
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub threads: Option<i32>,
 }
 
@@ -88,7 +88,7 @@ impl Compute {
     }
 }
 
-/// AMX or AVX-512 BF16: elsewhere bfloat16 is emulated and slower than f32.
+/// AVX-512 BF16 (AMX comes with it): elsewhere bfloat16 is emulated and slower than f32.
 fn has_fast_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512bf16");
@@ -132,7 +132,7 @@ impl Source {
 pub fn features(backbone: Backbone, path: &Path, size: u32) -> Result<Weights> {
     let graph = backbone.features(size as usize);
     match path.extension().and_then(|e| e.to_str()) {
-        Some("h5" | "hdf5" | "keras") => {
+        Some("h5" | "hdf5") => {
             let mut weights = keras::import(path, &graph)?;
             keras::recentre(&mut weights, &graph, backbone.normalization())?;
             Ok(weights)

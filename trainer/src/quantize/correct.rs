@@ -20,7 +20,7 @@ use crate::network::{Mode, Network, Precision};
 use crate::train::measure::normalize;
 use crate::weights::Weights;
 
-/// Photos that the rounded network sees at once: all layers' values of one batch lie in memory.
+/// Photos that the rounded network sees at once: they go through it as one batch.
 const PHOTOS: usize = 128;
 
 /// Corrects the biases of `quantized`, the integer form of the folded network `float`.
@@ -35,13 +35,13 @@ pub fn correct_biases(
     let wanted = float_means(float, quantized, &photos, normalization)?;
     let rounded = rounded_network(float.graph(), quantized, float.device())?;
     let input = normalize(&photos.pixels.to_device(float.device()), normalization);
-    let mut shifts: BTreeMap<LayerId, Vec<f32>> = BTreeMap::new();
+    let mut shifts: BTreeMap<LayerId, Tensor> = BTreeMap::new();
     no_grad(|| {
         rounded.forward_each(&input, Mode::Eval, |id, value| {
             let value = match wanted.get(&id) {
                 Some(wanted) => {
                     let shift = wanted - channel_means(&value);
-                    shifts.insert(id, Vec::try_from(&shift).unwrap_or_default());
+                    shifts.insert(id, shift.copy());
                     value + shift.reshape([1, -1, 1, 1])
                 }
                 None => value,
@@ -57,7 +57,8 @@ pub fn correct_biases(
             .layers
             .get_mut(&id)
             .context("a correction of a layer without weights")?;
-        correct(layer, &shift).with_context(|| float.graph().layers[id].name.clone())?;
+        correct(layer, &Vec::<f32>::try_from(&shift)?)
+            .with_context(|| float.graph().layers[id].name.clone())?;
     }
     Ok(())
 }

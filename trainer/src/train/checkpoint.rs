@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use etalase::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,12 @@ impl Checkpoint {
                 description,
                 weights,
             };
+            let input = &checkpoint.description.preprocess;
+            input.check()?;
+            ensure!(
+                *input == Preprocess::u8_nhwc(input.width, input.width, input.fit),
+                "its input is not square u8 NHWC"
+            );
             checkpoint
                 .graph()?
                 .check_weights(shapes(&checkpoint.weights))?;

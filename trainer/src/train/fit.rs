@@ -85,16 +85,21 @@ pub const HISTORY: &str = "history.json";
 /// Runs the whole job and returns the best checkpoint.
 pub fn fit(job: Job) -> Result<Checkpoint> {
     let recipe = &job.recipe;
-    ensure!(
-        recipe.batch > 0 && recipe.epochs > 0,
-        "batch and epochs must be at least 1"
-    );
     let classes = data::classes(&job.train);
     ensure!(
         classes.len() > 1,
         "the training photos show only one class: {}",
         classes.join(", ")
     );
+    let steps = job.train.len() / recipe.batch;
+    ensure!(
+        steps > 0,
+        "{} training photos are fewer than one batch of {}",
+        job.train.len(),
+        recipe.batch
+    );
+    // A folder that cannot be written is found now, not after the first epoch; the curve of an earlier run goes.
+    write_json(&job.out.join(HISTORY), &History::default())?;
     let (train, validation) = load(&job, &classes)?;
     let graph =
         job.backbone
@@ -121,14 +126,6 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
     network.freeze(recipe.freeze_layers);
     let mut average = Average::new(&network);
     let mut adamw = AdamW::new(network.parameters().values(), recipe.weight_decay);
-    let steps = train.len() / recipe.batch;
-    ensure!(
-        steps > 0,
-        "{} training photos are fewer than one batch of {}",
-        train.len(),
-        recipe.batch
-    );
-
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");
     let mut best: Option<(f64, f64, Checkpoint)> = None;
     for epoch in 1..=recipe.epochs {
@@ -164,7 +161,6 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         };
         bar.suspend(|| eprintln!("{}", line(&entry, recipe.epochs)));
         history.epochs.push(entry);
-        write_json(&job.out.join(HISTORY), &history)?;
         if best
             .as_ref()
             .is_none_or(|(a, l, _)| accuracy > *a || (accuracy == *a && loss < *l))
@@ -184,6 +180,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
             checkpoint.save(&job.out.join(CHECKPOINT))?;
             best = Some((accuracy, loss, checkpoint));
         }
+        write_json(&job.out.join(HISTORY), &history)?;
     }
     bar.finish_and_clear();
     Ok(best.context("no epoch was run")?.2)
@@ -279,7 +276,12 @@ fn train_epoch(
     bar: &indicatif::ProgressBar,
 ) -> Result<Epoch> {
     let recipe = &job.recipe;
-    tch::manual_seed((recipe.seed * 1_000_003 + epoch as u64) as i64);
+    tch::manual_seed(
+        recipe
+            .seed
+            .wrapping_mul(1_000_003)
+            .wrapping_add(epoch as u64) as i64,
+    );
     let size = job.preprocess.width as usize;
     let steps = train.len() / recipe.batch;
     let order = Tensor::randperm(train.len() as i64, (Kind::Int64, Device::Cpu));
@@ -307,7 +309,7 @@ fn train_epoch(
         );
         let done = ((epoch - 1) * steps + step) as f64 / steps as f64;
         adamw.backward_step(&loss, learning_rate(recipe, done));
-        average.update(network, recipe.averaging);
+        average.update(network, recipe.averaging_decay(recipe.epochs * steps));
         let value = loss.double_value(&[]);
         ensure!(
             value.is_finite(),

@@ -1,6 +1,7 @@
-//! AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization"), with its state in the open.
+//! AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization").
 //!
-//! libtorch's own optimizer hides its moments from `tch`; a run that must be resumable needs them.
+//! libtorch's own optimizer hides its moments from `tch`; here they are tensors of ours, which a checkpoint of a run can
+//! hold. Kernels decay, vectors do not.
 
 use tch::{Tensor, no_grad};
 
