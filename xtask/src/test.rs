@@ -192,32 +192,49 @@ fn with_data(command: &mut Command, data: Option<&Path>, feature: &str) {
     };
 }
 
-/// The same small network twice, float and int8: ImageNet weights, a seeded head that nobody
-/// trained. What is compared is runtimes, so any head will do.
+/// A classifier fitted here on the training photos (the head alone, one pass), float and int8: the
+/// trainer's own chain on real photos, and a network that tells photos apart, for runtimes to agree on.
 fn export_reference_models(libtorch: &Libtorch, data: &Path, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot create", out.display()))?;
-    let weights = data.join("weights/mobilenet_1_0_224_tf_no_top.h5");
-    let photos = data.join("data/clothing/train");
+    let photos = data.join("data/clothing");
+    let train = photos.join("train");
     // The program that the trainer's tests have just built: `cargo run` would build its dependencies
     // again, without what dev-dependencies switch on in them.
     let program = release_dir()?.join("etalase-trainer");
-    let export = |subcommand: &str, file: &str| {
+    let trainer = |subcommand: &str| {
         let mut command = Command::new(&program);
         libtorch.set_in(&mut command);
         command.current_dir(root()).arg(subcommand);
         command
-            .arg("--weights")
-            .arg(&weights)
-            .args(["--classes", "10"]);
+    };
+    let weights = data.join("weights/mobilenet_1_0_224_tf_no_top.h5");
+    let mut fit = trainer("fit");
+    fit.arg("--train").arg(&train);
+    fit.arg("--validation").arg(photos.join("validation"));
+    fit.arg("--weights").arg(weights).arg("--out").arg(out);
+    // 87 layers: all of MobileNetV1's.
+    report::run(fit.args([
+        "--fit",
+        "letterbox",
+        "--epochs",
+        "1",
+        "--freeze-layers",
+        "87",
+    ]))?;
+    let from = |subcommand: &str, file: &str| {
+        let mut command = trainer(subcommand);
+        command
+            .arg("--checkpoint")
+            .arg(out.join("checkpoint.safetensors"));
         command.arg("--out").arg(out.join(file));
         command
     };
-    report::run(&mut export("export", "mobilenet_v1_float.onnx"))?;
-    let mut quantize = export("quantize", "mobilenet_v1_int8.onnx");
+    report::run(&mut from("export", "mobilenet_v1_float.onnx"))?;
+    let mut quantize = from("quantize", "mobilenet_v1_int8.onnx");
     report::run(
         quantize
             .arg("--calibration")
-            .arg(photos)
+            .arg(train)
             .args(["--photos", "128"]),
     )
 }
