@@ -108,3 +108,20 @@ def test_the_pair_is_one_network(tensors):
     exact, rounded = exact - exact.mean(0), rounded - rounded.mean(0)
     cosine = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
     assert np.median(cosine) > 0.9, np.sort(cosine)[:5]
+
+
+def signal_to_noise_db(ours, reference):
+    """Of the part of the logits that tells photos apart."""
+    signal = reference - reference.mean(0)
+    return 10 * np.log10((signal**2).sum() / ((ours - reference) ** 2).sum())
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("model", ["default", PAIR[1]], indirect=True)
+def test_int8_differs_from_onnx_runtime_by_rounding_only(model, etalase, tensors, tmp_path):
+    reference = in_onnx_runtime(model, tensors)
+    ours = in_etalase(etalase, model, tensors, tmp_path)
+    noise = signal_to_noise_db(ours, reference)
+    print(f"{model.name}: {noise:.1f} dB, top-1 {agreement(ours, reference):.0%}")
+    assert noise >= 30
+    assert signal_to_noise_db(np.roll(ours, 1, axis=0), reference) < 10
