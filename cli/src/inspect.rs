@@ -1,13 +1,14 @@
-//! `etalase inspect`: what is in a bundle, without running it.
+//! `etalase inspect`: what is in a bundle; with `--explain`, what its network is made
+//! of on this machine, which operations run on integer kernels, and what each costs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use etalase::engine::summarize;
-use etalase::{Bundle, Preprocess};
+use etalase::{Bundle, Engine, EngineOptions, Preprocess};
 use serde::Serialize;
 
-use crate::{Outcome, bundle, output};
+use crate::{Outcome, bench, bundle, output};
 
 /// Show what is in a bundle
 #[derive(clap::Args)]
@@ -19,6 +20,17 @@ pub struct Args {
     /// "classes", "bytes", "members", "convolutions", "convolutions_int8", "preprocess", "card"}
     #[arg(long)]
     json: bool,
+    /// Every operation of the network: what runs it, what was not fused and why, time on a made-up photo
+    #[arg(long)]
+    explain: bool,
+    /// ONNX classifier to explain, outside any bundle
+    #[arg(
+        long,
+        value_name = "M.onnx",
+        requires = "explain",
+        conflicts_with = "bundle"
+    )]
+    onnx: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +58,9 @@ struct Inspection<'a> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if args.explain {
+        return explain(args);
+    }
     let path = args.bundle.as_deref();
     let bundle = bundle::open(path)?;
     let network = summarize(bundle.model())
@@ -75,6 +90,85 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         show(&bundle, network.convolutions, network.convolutions_int8)?;
     }
+    Ok(Outcome::Complete)
+}
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    isa: &'static str,
+    /// Why tract runs the network as a whole, where it does.
+    not_fused: Option<&'a str>,
+    operations: Vec<Explained<'a>>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    node: &'a str,
+    kind: &'static str,
+    /// Height, width, channels.
+    output: [usize; 3],
+    not_fused: Option<&'a str>,
+    time_ms: f64,
+}
+
+fn explain(args: &Args) -> anyhow::Result<Outcome> {
+    let options = EngineOptions::default();
+    let path = args.bundle.as_deref();
+    let name = args
+        .onnx
+        .as_deref()
+        .map_or_else(|| bundle::name(path), |onnx| onnx.display().to_string());
+    let engine = match &args.onnx {
+        Some(onnx) => bench::open_onnx(onnx, &options)?,
+        None => Engine::from_onnx(bundle::open(path)?.model(), &options)
+            .map_err(|error| error.context("model.onnx").context(&name))?,
+    };
+    let explained = engine.explain(&bench::made_up(&engine)?)?;
+    let (operations, whole) = match &explained {
+        Ok(operations) => (operations.as_slice(), None),
+        Err(why) => (&[][..], Some(why.as_str())),
+    };
+    if args.json {
+        let operations = operations.iter().map(|operation| Explained {
+            node: &operation.node,
+            kind: operation.kind,
+            output: operation.output,
+            not_fused: operation.not_fused.as_deref(),
+            time_ms: operation.time_ms,
+        });
+        output::json(&Explanation {
+            isa: engine.isa(),
+            not_fused: whole,
+            operations: operations.collect(),
+        })?;
+        return Ok(Outcome::Complete);
+    }
+    if let Some(why) = whole {
+        output::line(format_args!("{name}: tract runs the whole network: {why}"))?;
+        return Ok(Outcome::Complete);
+    }
+    output::line(format_args!("{name} on {}", engine.isa()))?;
+    output::line("       ms  operation     output             node")?;
+    for operation in operations {
+        let [height, width, channels] = operation.output;
+        let size = format!("{height} x {width} x {channels}");
+        let (node, kind, time_ms) = (&operation.node, operation.kind, operation.time_ms);
+        output::line(format_args!(
+            "{time_ms:9.4}  {kind:<12}  {size:<17}  {node}"
+        ))?;
+        if let Some(why) = &operation.not_fused {
+            output::line(format_args!("           not fused: {why}"))?;
+        }
+    }
+    let total: f64 = operations.iter().map(|operation| operation.time_ms).sum();
+    let left = operations
+        .iter()
+        .filter(|operation| operation.not_fused.is_some())
+        .count();
+    output::line(format_args!(
+        "{total:9.4}  all; {} operations, {left} of them on tract",
+        operations.len()
+    ))?;
     Ok(Outcome::Complete)
 }
 

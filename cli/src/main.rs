@@ -16,6 +16,7 @@ mod labels;
 mod output;
 mod pack;
 mod preprocess_spec;
+mod repack;
 mod run;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Pack(pack::Args),
+    Repack(repack::Args),
 }
 
 /// How a command ended that said all it had to say.
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Pack(args) => pack::run(&args),
+        Command::Repack(args) => repack::run(&args),
     };
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::bundle::Bundle;
 use crate::decision;
-use crate::engine::{Engine, EngineOptions, TensorType};
+use crate::engine::{Backend, Engine, EngineOptions, TensorType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::photo::{self, Image};
 use crate::preprocess::InputType;
@@ -48,8 +48,7 @@ impl Classifier {
     /// `Model` where the network cannot run; `Bundle` where its input or output
     /// doesn't fit the manifest.
     pub fn new(bundle: Bundle, options: &EngineOptions) -> Result<Classifier> {
-        let engine = Engine::from_onnx(bundle.model(), options)
-            .map_err(|error| error.context("model.onnx"))?;
+        let engine = open(&bundle, options)?;
         let manifest = bundle.manifest();
         let contradiction = |message: String| Err(Error::new(ErrorKind::Bundle, message));
         if engine.classes() != manifest.classes.len() {
@@ -77,6 +76,11 @@ impl Classifier {
     /// The bundle that it answers from.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// The network's engine, for measurements.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Classifies an encoded photo: JPEG, PNG or WebP. Any thread.
@@ -109,4 +113,25 @@ impl Classifier {
             run_ms: ms(decoded, Instant::now()),
         })
     }
+}
+
+/// The network by its plan where the bundle has one that this library reads, else by
+/// its ONNX file.
+fn open(bundle: &Bundle, options: &EngineOptions) -> Result<Engine> {
+    if options.backend == Backend::Auto
+        && let Some(plan) = bundle.plan()
+    {
+        let engine = Engine::from_plan(plan, bundle.model(), &bundle.model_sha256(), options)
+            .map_err(|error| error.context("plan.bin"))?;
+        if let Some(engine) = engine {
+            return Ok(engine);
+        }
+    }
+    #[cfg(feature = "onnx")]
+    return Engine::from_onnx(bundle.model(), options).map_err(|error| error.context("model.onnx"));
+    #[cfg(not(feature = "onnx"))]
+    Err(Error::new(
+        ErrorKind::Model,
+        "the bundle has no plan for this library, which was built without ONNX: pack it again",
+    ))
 }

@@ -20,14 +20,20 @@ pub fn softmax(logits: &[f32]) -> Result<Vec<f32>> {
             format!("the network's logit {class} is {logit}"),
         ));
     }
+    let mut scores = vec![0.0; logits.len()];
+    softmax_into(logits, &mut scores);
+    Ok(scores)
+}
+
+/// Softmax of finite `logits` into as many `scores`, without a heap allocation.
+pub(crate) fn softmax_into(logits: &[f32], scores: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // In f64, so that neither the sum of many classes nor the quotient adds error.
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|&logit| exp(f64::from(logit) - f64::from(max)))
-        .collect();
-    let sum: f64 = powers.iter().sum();
-    Ok(powers.iter().map(|power| (power / sum) as f32).collect())
+    let power = |logit: f32| exp(f64::from(logit) - f64::from(max));
+    let sum: f64 = logits.iter().map(|&logit| power(logit)).sum();
+    for (score, &logit) in scores.iter_mut().zip(logits) {
+        *score = (power(logit) / sum) as f32;
+    }
 }
 
 /// The indices of the `k` largest scores (all, where there are fewer), best first;

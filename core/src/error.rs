@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Model,
     /// The caller passed something that cannot be meant.
     InvalidArgument,
+    /// The caller's cancel flag was set before the answer was there.
+    Cancelled,
 }
 
 impl ErrorKind {
@@ -40,6 +42,7 @@ impl ErrorKind {
             ErrorKind::BundleTooNew => "bundle_too_new",
             ErrorKind::Model => "model",
             ErrorKind::InvalidArgument => "invalid_argument",
+            ErrorKind::Cancelled => "cancelled",
         }
     }
 }

@@ -64,6 +64,8 @@ def test_int8_model_is_per_channel_and_holds_its_weights_once(model):
 def in_onnx_runtime(model, tensors):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
+    # Its fused int8 kernels saturate on x86 CPUs without VNNI; node by node it is exact everywhere.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     return np.concatenate([session.run(None, {given.name: tensor[None]})[0] for tensor in tensors])

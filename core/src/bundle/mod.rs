@@ -21,6 +21,7 @@ use crate::files;
 
 const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.onnx";
+const PLAN: &str = "plan.bin";
 const LABELS: &str = "labels.json";
 const CARD: &str = "card.json";
 
@@ -108,6 +109,23 @@ impl Bundle {
     /// The network, an ONNX file's bytes.
     pub fn model(&self) -> &[u8] {
         self.member(MODEL).unwrap_or_default()
+    }
+
+    /// The network's plan, where the bundle carries one: what [`crate::Engine::from_plan`]
+    /// opens in milliseconds.
+    pub fn plan(&self) -> Option<&[u8]> {
+        self.member(PLAN)
+    }
+
+    /// SHA-256 of [`Bundle::model`].
+    pub fn model_sha256(&self) -> [u8; 32] {
+        let member = self.members.iter().find(|member| member.name == MODEL);
+        let digits = member.map_or("", |member| member.sha256.as_str());
+        // Checked on opening: 64 hexadecimal digits.
+        std::array::from_fn(|at| {
+            let pair = digits.get(2 * at..2 * at + 2).unwrap_or_default();
+            u8::from_str_radix(pair, 16).unwrap_or_default()
+        })
     }
 
     /// All members in file order, also those that this library doesn't know.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Bundle, CARD, LABELS, MANIFEST, MODEL, Manifest, format};
+use super::{Bundle, CARD, LABELS, MANIFEST, MODEL, Manifest, PLAN, format};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
@@ -36,6 +36,25 @@ impl BundleWriter {
         }
     }
 
+    /// All that a bundle holds, to be written again, its plan made anew.
+    pub fn from_bundle(bundle: &Bundle) -> BundleWriter {
+        let fixed = [MANIFEST, LABELS, CARD, MODEL, PLAN];
+        let more = bundle
+            .members()
+            .iter()
+            .filter(|member| !fixed.contains(&member.name.as_str()));
+        let more = more.filter_map(|member| {
+            Some((member.name.clone(), bundle.member(&member.name)?.to_vec()))
+        });
+        BundleWriter {
+            manifest: bundle.manifest().clone(),
+            labels: bundle.labels().clone(),
+            card: bundle.card().clone(),
+            model: bundle.model().to_vec(),
+            more: more.collect(),
+        }
+    }
+
     /// Adds a member beyond the four, such as `golden/1.png`.
     #[must_use]
     pub fn member(mut self, name: impl Into<String>, bytes: Vec<u8>) -> BundleWriter {
@@ -56,10 +75,23 @@ impl BundleWriter {
             (CARD.to_owned(), json(&self.card)?),
         ];
         members.extend(self.more.iter().cloned());
+        #[cfg(feature = "onnx")]
+        if let Some(plan) = self.plan() {
+            members.push((PLAN.to_owned(), plan));
+        }
         members.push((MODEL.to_owned(), self.model.clone()));
         let file = format::write(&members)?;
         // Whatever the reader would refuse must not be written.
         Ok(Bundle::from_bytes(file)?.file.into_owned())
+    }
+
+    /// The model's plan. A model that cannot be fused, or not even be read, goes without:
+    /// whether it can run is said by what runs it.
+    #[cfg(feature = "onnx")]
+    fn plan(&self) -> Option<Vec<u8>> {
+        use sha2::{Digest, Sha256};
+        let sha256 = Sha256::digest(&self.model).into();
+        crate::engine::plan_of(&self.model, &sha256).ok().flatten()
     }
 
     /// Writes the file beside `path` and renames it: nobody ever sees a part of it.

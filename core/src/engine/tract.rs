@@ -1,8 +1,9 @@
-//! The engine on plain tract: parse, type, optimize, run.
+//! What tract runs: float networks as a whole, and single nodes of a quantized one that
+//! have no integer kernel.
 //!
-//! tract computes QDQ convolutions in float between explicit quantize and
-//! dequantize nodes, so an int8 network is correct here but no faster than float.
-//! Integer kernels come behind the same interface.
+//! tract computes QDQ convolutions in float between explicit quantize and dequantize
+//! nodes: an int8 network is correct here and no faster than float, so it comes here
+//! only where no plan can be made of it, or to be compared with.
 
 use std::sync::Arc;
 
@@ -100,6 +101,69 @@ impl TractEngine {
     }
 }
 
+/// One node of a quantized network, on `f32` tensors.
+pub(super) struct TractNode {
+    plan: Arc<TypedRunnableModel>,
+    shapes: Vec<Vec<usize>>,
+}
+
+impl TractNode {
+    /// Prepares an ONNX model of one node, for inputs of these shapes, which gives
+    /// `values` values.
+    pub(super) fn new(model: &[u8], shapes: &[Vec<usize>], values: usize) -> Result<TractNode> {
+        let model = onnx::parse(model)?;
+        catch_panic(ErrorKind::Model, "the optimizer", || {
+            let cannot = |error: &TractError| refused("cannot be prepared", error);
+            let optimized = tract_onnx::onnx()
+                .parse(&model, None)
+                .and_then(|parsed| parsed.model.into_optimized())
+                .map_err(|error| cannot(&error))?;
+            let fact = optimized.output_fact(0).map_err(|error| cannot(&error))?;
+            let shape = fact.shape.as_concrete().unwrap_or_default();
+            if fact.datum_type != f32::datum_type() || shape.iter().product::<usize>() != values {
+                return Err(failed(format!(
+                    "gives {shape:?} instead of {values} values"
+                )));
+            }
+            if optimized.inputs.len() != shapes.len() {
+                return Err(failed("takes another number of inputs"));
+            }
+            Ok(TractNode {
+                plan: optimized.into_runnable().map_err(|error| cannot(&error))?,
+                shapes: shapes.to_vec(),
+            })
+        })
+    }
+
+    /// Runs on row-major values of the shapes that it was made for.
+    pub(super) fn run(&self, inputs: &[&[f32]], output: &mut [f32]) -> Result<()> {
+        catch_panic(ErrorKind::Model, "a node on tract", || {
+            let cannot = |error: &TractError| refused("a node failed", error);
+            let tensors = inputs.iter().zip(&self.shapes).map(|(values, shape)| {
+                tract_onnx::prelude::Tensor::from_shape(shape, values).map(IntoTValue::into_tvalue)
+            });
+            let tensors = tensors
+                .collect::<TractResult<_>>()
+                .map_err(|error| cannot(&error))?;
+            let results = self.plan.run(tensors).map_err(|error| cannot(&error))?;
+            let result = results
+                .first()
+                .ok_or_else(|| failed("a node gave no output"))?;
+            let view = result
+                .to_plain_array_view::<f32>()
+                .map_err(|error| cannot(&error))?;
+            if view.len() != output.len() {
+                return Err(failed("a node gave another number of values"));
+            }
+            output
+                .iter_mut()
+                .zip(view.iter())
+                .for_each(|(to, &from)| *to = from);
+            Ok(())
+        })
+    }
+}
+
 /// An operator that tract doesn't know would surface later, as a dump of its node.
 fn check_operators(importer: &tract_onnx::Onnx, model: &tract_onnx::pb::ModelProto) -> Result<()> {
     let nodes = model.graph.iter().flat_map(|graph| &graph.node);
@@ -143,7 +207,7 @@ fn classes(model: &TypedModel, name: &str) -> Result<usize> {
 }
 
 /// tract's error as ours: its chain of contexts in one line of bounded length.
-fn refused(doing: &str, error: &TractError) -> Error {
+pub(super) fn refused(doing: &str, error: &TractError) -> Error {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     let mut cause: String = chain
         .join(": ")

@@ -8,4 +8,5 @@ mod classifier;
 mod decode;
 mod engine;
 mod fit;
+mod integer;
 mod preprocess;

@@ -1,0 +1,311 @@
+//! A plan's steps as the executor wants them: weights packed by the level's kernels,
+//! zero points in the stored domain, how far a step can be split.
+
+use crate::engine::kernels::{
+    ACT_OFFSET, Act, Clamp, ConvWeights, Kernels, PackedConv, PackedDepthwise, Shape, Window, act,
+};
+use crate::engine::plan::{Convolution, Op, Place, Plan, Range, Step, WeightOrder};
+use crate::error::Result;
+
+/// One step, ready to run.
+pub(super) struct Prepared {
+    pub(super) work: Work,
+    /// What threads share among them: pixels or rows of the output.
+    pub(super) units: usize,
+    /// The least that is worth a kernel's call.
+    pub(super) grain: usize,
+    pub(super) scratch_bytes: usize,
+}
+
+/// What is the same in every run of a windowed step.
+pub(super) struct Windowed {
+    pub(super) shape: Shape,
+    pub(super) window: Window,
+    /// Of a convolution; `None` where it gives `f32`.
+    pub(super) clamp: Option<Clamp>,
+}
+
+pub(super) enum Work {
+    Conv {
+        job: Windowed,
+        packed: PackedConv,
+    },
+    Depthwise {
+        job: Windowed,
+        clamp: Clamp,
+        packed: PackedDepthwise,
+    },
+    Add {
+        zeros: [i32; 2],
+        scales: [f32; 2],
+        clamp: Clamp,
+    },
+    Affine {
+        zero_point: i32,
+        scale: Vec<f32>,
+        offset: Vec<f32>,
+        clamp: Clamp,
+    },
+    Copy,
+    MaxPool {
+        job: Windowed,
+        pad_value: Option<Act>,
+    },
+    AveragePool {
+        job: Windowed,
+        zero_point: i32,
+        ratio: f32,
+        count_padding: bool,
+        clamp: Clamp,
+    },
+    Pad {
+        by: (isize, isize),
+        value: Act,
+    },
+    Permute {
+        sides: Vec<usize>,
+        order: Vec<usize>,
+    },
+    Quantize {
+        scale: f32,
+        zero_point: u8,
+    },
+    Dequantize {
+        scale: f32,
+        zero_point: u8,
+    },
+    Softmax,
+    #[cfg(feature = "onnx")]
+    Tract(crate::engine::tract::TractNode),
+}
+
+/// Prepares all steps of a checked plan.
+pub(super) fn steps(plan: &Plan, model: &[u8], kernels: &dyn Kernels) -> Result<Vec<Prepared>> {
+    plan.steps
+        .iter()
+        .map(|step| prepare(plan, step, model, kernels))
+        .collect()
+}
+
+fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Result<Prepared> {
+    let (input, output) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
+    let shape = Shape {
+        input: (input.height, input.width),
+        output: (output.height, output.width),
+        channels_in: input.channels,
+        channels_out: output.channels,
+    };
+    let windowed = |window: &Window| Windowed {
+        shape,
+        window: *window,
+        clamp: None,
+    };
+    let mut scratch_bytes = 0;
+    // By rows, by pixels, or not at all.
+    let (rows, pixels, once) = ((output.height, 1), (output.pixels(), 16), (1, 1));
+    let (work, (units, grain)) = match &step.op {
+        Op::Conv(conv) => {
+            let weights = in_kernel_order(plan, conv, model, &shape);
+            let packed = kernels.pack_conv(&shape, &conv.window, &of(conv, &weights));
+            scratch_bytes = kernels.conv_scratch_bytes(&shape, &conv.window);
+            let job = Windowed {
+                clamp: conv.output.map(clamp),
+                ..windowed(&conv.window)
+            };
+            (Work::Conv { job, packed }, pixels)
+        }
+        Op::Depthwise(conv) => {
+            let single = Shape {
+                channels_in: 1,
+                ..shape
+            };
+            let weights = in_kernel_order(plan, conv, model, &single);
+            let packed = kernels.pack_depthwise(&shape, &conv.window, &of(conv, &weights));
+            scratch_bytes = kernels.depthwise_scratch_bytes(&shape, &conv.window);
+            let everything = Range {
+                zero_point: 0,
+                low: 0,
+                high: 255,
+            };
+            let clamp = clamp(conv.output.unwrap_or(everything));
+            (
+                Work::Depthwise {
+                    job: windowed(&conv.window),
+                    clamp,
+                    packed,
+                },
+                rows,
+            )
+        }
+        Op::Add {
+            zero_points,
+            scales,
+            output,
+        } => {
+            let work = Work::Add {
+                zeros: zero_points.map(stored),
+                scales: *scales,
+                clamp: clamp(*output),
+            };
+            (work, pixels)
+        }
+        Op::Affine {
+            zero_point,
+            scale,
+            offset,
+            output: range,
+        } => {
+            // Both of one length, as kernels want them.
+            let length = scale.len().max(offset.len());
+            let widened = |values: &[f32]| match values {
+                [one] => vec![*one; length],
+                values => values.to_vec(),
+            };
+            let work = Work::Affine {
+                zero_point: stored(*zero_point),
+                scale: widened(scale),
+                offset: widened(offset),
+                clamp: clamp(*range),
+            };
+            (work, pixels)
+        }
+        Op::Copy => (Work::Copy, pixels),
+        Op::MaxPool { window, pad_value } => (
+            Work::MaxPool {
+                job: windowed(window),
+                pad_value: pad_value.map(act),
+            },
+            rows,
+        ),
+        Op::AveragePool {
+            window,
+            zero_point,
+            ratio,
+            count_padding,
+            output,
+        } => {
+            let work = Work::AveragePool {
+                job: windowed(window),
+                zero_point: stored(*zero_point),
+                ratio: *ratio,
+                count_padding: *count_padding,
+                clamp: clamp(*output),
+            };
+            (work, rows)
+        }
+        Op::Pad { top, left, value } => (
+            Work::Pad {
+                by: (*top, *left),
+                value: act(*value),
+            },
+            once,
+        ),
+        Op::Permute { sides, order } => (
+            Work::Permute {
+                sides: sides.clone(),
+                order: order.clone(),
+            },
+            once,
+        ),
+        Op::Quantize { scale, zero_point } => (
+            Work::Quantize {
+                scale: *scale,
+                zero_point: *zero_point,
+            },
+            once,
+        ),
+        Op::Dequantize { scale, zero_point } => (
+            Work::Dequantize {
+                scale: *scale,
+                zero_point: *zero_point,
+            },
+            once,
+        ),
+        Op::Softmax => (Work::Softmax, once),
+        #[cfg(feature = "onnx")]
+        Op::Tract { model, shapes, .. } => {
+            let node = crate::engine::tract::TractNode::new(model, shapes, output.values());
+            (
+                Work::Tract(
+                    node.map_err(|error| error.context(format_args!("node {:?}", step.node)))?,
+                ),
+                once,
+            )
+        }
+        #[cfg(not(feature = "onnx"))]
+        Op::Tract { why, .. } => {
+            return Err(crate::error::Error::new(
+                crate::error::ErrorKind::Model,
+                format!(
+                    "node {:?} ({why}): this library was built without ONNX, which alone could run it",
+                    step.node
+                ),
+            ));
+        }
+    };
+    Ok(Prepared {
+        work,
+        units,
+        grain,
+        scratch_bytes,
+    })
+}
+
+fn stored(zero_point: u8) -> i32 {
+    i32::from(zero_point) + ACT_OFFSET
+}
+
+fn clamp(range: Range) -> Clamp {
+    Clamp {
+        zero_point: stored(range.zero_point),
+        low: stored(range.low),
+        high: stored(range.high),
+    }
+}
+
+fn of<'a>(conv: &'a Convolution, weights: &'a [i8]) -> ConvWeights<'a> {
+    ConvWeights {
+        weights,
+        bias: &conv.bias,
+        multipliers: &conv.multipliers,
+        zero_point: stored(conv.input_zero_point),
+    }
+}
+
+/// Weights as kernels take them, `[out, height, width, in]`.
+fn in_kernel_order(plan: &Plan, conv: &Convolution, model: &[u8], shape: &Shape) -> Vec<i8> {
+    let area = conv.window.kernel.0 * conv.window.kernel.1;
+    let (outputs, inputs) = (shape.channels_out, shape.channels_in);
+    let length = outputs * inputs * area;
+    let bytes = match conv.weights {
+        Place::Model(at) => &model[at..at + length],
+        Place::Inline(at) => &plan.inline[at..at + length],
+    };
+    let signed = |&byte: &u8| byte.cast_signed();
+    match conv.order {
+        WeightOrder::OutIn if area == 1 || inputs == 1 => bytes.iter().map(signed).collect(),
+        WeightOrder::OutIn => {
+            let mut ordered = vec![0; length];
+            let filters = bytes
+                .chunks_exact(inputs * area)
+                .zip(ordered.chunks_exact_mut(inputs * area));
+            for (from, to) in filters {
+                for (channel, plane) in from.chunks_exact(area).enumerate() {
+                    for (tap, weight) in plane.iter().enumerate() {
+                        to[tap * inputs + channel] = signed(weight);
+                    }
+                }
+            }
+            ordered
+        }
+        WeightOrder::InOut => {
+            let mut ordered = vec![0; length];
+            for (input, row) in bytes.chunks_exact(outputs).enumerate() {
+                for (output, weight) in row.iter().enumerate() {
+                    ordered[output * inputs + input] = signed(weight);
+                }
+            }
+            ordered
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Integer kernels: what an int8 network spends its time in, once per instruction set.
+//!
+//! [`scalar`] is the specification: every method of [`Kernels`] has its meaning written
+//! there as plain loops, and every other level gives the same bytes. A level overrides
+//! what it does faster and inherits the rest. [`dispatch`] picks the level at run time.
+//! Kernels know pointers, strides and ranges; lifetimes and threads are the executor's.
+//!
+//! Activations are 8-bit, NHWC. Arm's SDOT multiplies signed by signed bytes and x86's
+//! PMADDUBSW unsigned by signed ones, so a value is stored as `i8` on aarch64 and as
+//! `u8` elsewhere ([`Act`]); a plan speaks of `u8` and [`act`] converts at its edges.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod dispatch;
+mod packed;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use dispatch::best;
+#[cfg(test)]
+pub(crate) use dispatch::levels;
+#[cfg(feature = "onnx")]
+pub(crate) use dispatch::pays;
+pub(crate) use packed::{Aligned, PackedConv, PackedDepthwise};
+
+use std::ops::Range;
+
+/// One stored activation.
+#[cfg(target_arch = "aarch64")]
+pub(crate) type Act = i8;
+/// One stored activation.
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) type Act = u8;
+
+/// What is added to a plan's `u8` value to give the stored one.
+pub(crate) const ACT_OFFSET: i32 = Act::MIN as i32;
+
+/// Bytes behind any activation tensor that a kernel may read (never use, never write).
+pub(crate) const OVERREAD_BYTES: usize = 64;
+
+/// A plan's value as it is stored.
+pub(crate) fn act(value: u8) -> Act {
+    (i32::from(value) + ACT_OFFSET) as Act
+}
+
+/// Where a convolution or a pool looks: output `(y, x)` reads the inputs
+/// `(y * stride.0 + ky - pad.0, x * stride.1 + kx - pad.1)`. What lies outside the
+/// image is padding; how much of it follows the image, the output's size tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Window {
+    /// Height and width of the kernel.
+    pub(crate) kernel: (usize, usize),
+    pub(crate) stride: (usize, usize),
+    /// Padding above and left of the image.
+    pub(crate) pad: (usize, usize),
+}
+
+/// Height and width of input and output, and their channels (equal but for [`Kernels::conv`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) input: (usize, usize),
+    pub(crate) output: (usize, usize),
+    pub(crate) channels_in: usize,
+    pub(crate) channels_out: usize,
+}
+
+/// The last step of every integer operation, `f32` to stored value: round to nearest,
+/// ties to even, add `zero_point`, clamp to `low..=high`.
+///
+/// All three are in the stored domain and within [`Act`]; `low <= high`. A fused ReLU is
+/// a `low` at the zero point, a fused ReLU6 a `high` as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clamp {
+    pub(crate) zero_point: i32,
+    pub(crate) low: i32,
+    pub(crate) high: i32,
+}
+
+/// An NHWC tensor to read: channel `c` of pixel `p` (row-major over height and width)
+/// lies at `pointer + p * stride + c`. A stride beyond the channels is a segment of a
+/// concatenation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) pointer: *const Act,
+    /// Values from one pixel to the next.
+    pub(crate) stride: usize,
+}
+
+/// An NHWC tensor to write, addressed as [`Source`] is. Bytes between the channels of
+/// one pixel and those of the next belong to others and are never written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) pointer: *mut Act,
+    pub(crate) stride: usize,
+}
+
+/// Where a convolution's result goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ConvOutput {
+    /// `clamp(acc * multiplier[n])`, see [`Clamp`].
+    Act(Target, Clamp),
+    /// `acc * multiplier[n]` as `f32`: logits. Pixel `p` starts at `p * channels_out`.
+    F32(*mut f32),
+}
+
+/// What a convolution is made of, before a level packs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvWeights<'a> {
+    /// `[channels_out, kernel height, kernel width, channels_in]`; for a depthwise
+    /// convolution `[channels, kernel height, kernel width]`.
+    pub(crate) weights: &'a [i8],
+    /// Per output channel, in units of input scale times weight scale.
+    pub(crate) bias: &'a [i32],
+    /// Per output channel: input scale * weight scale / output scale; finite, positive.
+    pub(crate) multipliers: &'a [f32],
+    /// The input's zero point in the stored domain.
+    pub(crate) zero_point: i32,
+}
+
+/// A convolution over one image. Padding counts as the input's zero point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conv<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) window: Window,
+    pub(crate) packed: &'a PackedConv,
+    pub(crate) input: Source,
+    pub(crate) output: ConvOutput,
+}
+
+/// A depthwise convolution (multiplier 1) over one image. Padding counts as the input's
+/// zero point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Depthwise<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) window: Window,
+    pub(crate) packed: &'a PackedDepthwise,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    pub(crate) clamp: Clamp,
+}
+
+/// A sum of two tensors: `clamp((a - zero_a) as f32 * scale_a + (b - zero_b) as f32 * scale_b)`,
+/// products and sum each rounded to `f32`. The differences come first, as integers: they
+/// are the same in both stored domains, so the result is the same on every platform.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Add {
+    pub(crate) channels: usize,
+    pub(crate) a: Source,
+    pub(crate) b: Source,
+    pub(crate) output: Target,
+    /// In the stored domain.
+    pub(crate) zero_a: i32,
+    pub(crate) zero_b: i32,
+    pub(crate) scale_a: f32,
+    pub(crate) scale_b: f32,
+    pub(crate) clamp: Clamp,
+}
+
+/// A multiply-add per channel: `clamp((x - zero_point) as f32 * scale[c] + offset[c])`,
+/// product and sum each rounded to `f32`. A batch norm that could not be folded, a
+/// requantization, a ReLU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    pub(crate) channels: usize,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    /// In the stored domain.
+    pub(crate) zero_point: i32,
+    /// One per channel, or one for all.
+    pub(crate) scale: &'a [f32],
+    pub(crate) offset: &'a [f32],
+    pub(crate) clamp: Clamp,
+}
+
+/// A max pool. Padding never wins, unless `pad_value` is set and takes part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MaxPool {
+    pub(crate) shape: Shape,
+    pub(crate) window: Window,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    pub(crate) pad_value: Option<Act>,
+}
+
+/// An average pool: `clamp((sum - n * zero_point) as f32 * (ratio / n as f32))`. The sum
+/// is over the values inside the image; `n` counts those, or all of the window with
+/// `count_padding` (padding then counts as the zero point, so it adds nothing to the
+/// difference).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AveragePool {
+    pub(crate) shape: Shape,
+    pub(crate) window: Window,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    pub(crate) zero_point: i32,
+    /// Input scale over output scale.
+    pub(crate) ratio: f32,
+    pub(crate) count_padding: bool,
+    pub(crate) clamp: Clamp,
+}
+
+/// One instruction set's kernels.
+///
+/// # Safety
+/// For all methods with a range: tensors are valid for reading or writing at every place
+/// that the shape and strides name, inputs for [`OVERREAD_BYTES`] more; outputs do not
+/// overlap inputs (they may interleave with them, as segments of one concatenation);
+/// `scratch` holds as many bytes as the level asked for, 64-byte aligned, for this call
+/// alone; the packed weights come from this level; the CPU has the level's features.
+/// Two calls whose ranges do not overlap may run at the same time.
+pub(crate) trait Kernels: Sync {
+    /// The level's name, as measurements report it.
+    fn name(&self) -> &'static str;
+
+    /// Weights in the order in which [`Kernels::conv`] reads them.
+    fn pack_conv(&self, shape: &Shape, window: &Window, weights: &ConvWeights) -> PackedConv {
+        scalar::pack_conv(shape, window, weights)
+    }
+
+    /// Scratch bytes of a [`Kernels::conv`].
+    fn conv_scratch_bytes(&self, _shape: &Shape, _window: &Window) -> usize {
+        0
+    }
+
+    /// Output pixels `pixels` (row-major) of a convolution.
+    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, _scratch: *mut u8) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::conv(job, pixels) }
+    }
+
+    /// Weights in the order in which [`Kernels::depthwise`] reads them.
+    fn pack_depthwise(
+        &self,
+        shape: &Shape,
+        window: &Window,
+        weights: &ConvWeights,
+    ) -> PackedDepthwise {
+        scalar::pack_depthwise(shape, window, weights)
+    }
+
+    /// Scratch bytes of a [`Kernels::depthwise`].
+    fn depthwise_scratch_bytes(&self, _shape: &Shape, _window: &Window) -> usize {
+        0
+    }
+
+    /// Output rows `rows` of a depthwise convolution.
+    unsafe fn depthwise(&self, job: &Depthwise, rows: Range<usize>, _scratch: *mut u8) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::depthwise(job, rows) }
+    }
+
+    /// Pixels `pixels` of a sum.
+    unsafe fn add(&self, job: &Add, pixels: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::add(job, pixels) }
+    }
+
+    /// Pixels `pixels` of a multiply-add.
+    unsafe fn affine(&self, job: &Affine, pixels: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::affine(job, pixels) }
+    }
+
+    /// Output rows `rows` of a max pool.
+    unsafe fn max_pool(&self, job: &MaxPool, rows: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::max_pool(job, rows) }
+    }
+
+    /// Output rows `rows` of an average pool (a global one is a window as large as the
+    /// image).
+    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::average_pool(job, rows) }
+    }
+}

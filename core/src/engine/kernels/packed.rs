@@ -1,0 +1,71 @@
+//! Weights as a level's kernels read them: packed once, when a network is opened.
+
+/// Bytes at a 64-byte boundary.
+#[derive(Debug, Default)]
+pub(crate) struct Aligned {
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+impl Aligned {
+    /// As many zeros.
+    pub(crate) fn zeroed(bytes: usize) -> Aligned {
+        Aligned {
+            lines: vec![Line([0; 64]); bytes.div_ceil(64)],
+            bytes,
+        }
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// The first byte, for a kernel.
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.lines.as_ptr().cast()
+    }
+
+    /// The first byte, to be written through.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.lines.as_mut_ptr().cast()
+    }
+
+    /// The bytes.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        // SAFETY: `lines` holds at least `bytes` initialized bytes without padding.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.bytes) }
+    }
+
+    /// The bytes, to be written.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.bytes) }
+    }
+}
+
+/// A convolution's weights. The level that packed them alone knows their order; bias
+/// (with the input's zero point folded in: `bias - zero_point * sum of weights`) and
+/// multipliers may be padded with zeros to whole tiles.
+#[derive(Debug)]
+pub(crate) struct PackedConv {
+    pub(crate) weights: Aligned,
+    pub(crate) bias: Vec<i32>,
+    pub(crate) multipliers: Vec<f32>,
+    /// The input's zero point in the stored domain: what padding counts as.
+    pub(crate) zero_point: i32,
+}
+
+/// A depthwise convolution's weights, as [`PackedConv`].
+#[derive(Debug)]
+pub(crate) struct PackedDepthwise {
+    pub(crate) weights: Aligned,
+    pub(crate) bias: Vec<i32>,
+    pub(crate) multipliers: Vec<f32>,
+    /// The input's zero point in the stored domain: what padding counts as.
+    pub(crate) zero_point: i32,
+}

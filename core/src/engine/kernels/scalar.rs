@@ -1,0 +1,266 @@
+//! The specification: every operation as plain loops, in the stored domain. Slow, and
+//! what all other levels are tested against. It runs where no other level does.
+
+use std::ops::Range;
+
+use super::{
+    Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
+    Kernels, MaxPool, PackedConv, PackedDepthwise, Shape, Source, Target, Window,
+};
+
+/// The level that every CPU has.
+pub(crate) struct Scalar;
+
+impl Kernels for Scalar {
+    fn name(&self) -> &'static str {
+        "scalar"
+    }
+}
+
+impl Clamp {
+    /// A result in units of the output's scale as a stored value.
+    pub(crate) fn store(self, value: f32) -> Act {
+        let low = (self.low - self.zero_point) as f32;
+        let high = (self.high - self.zero_point) as f32;
+        // The bounds are whole numbers: clamping first gives the same as clamping last,
+        // and keeps the conversion in range.
+        let rounded = value.max(low).min(high).round_ties_even() as i32;
+        (rounded + self.zero_point) as Act
+    }
+}
+
+impl Source {
+    unsafe fn at(self, pixel: usize, channel: usize) -> i32 {
+        // SAFETY: the kernel's caller promises the tensor.
+        i32::from(unsafe { *self.pointer.add(pixel * self.stride + channel) })
+    }
+}
+
+impl Target {
+    unsafe fn put(self, pixel: usize, channel: usize, value: Act) {
+        // SAFETY: the kernel's caller promises the tensor.
+        unsafe { *self.pointer.add(pixel * self.stride + channel) = value }
+    }
+}
+
+/// The input pixel under a window's tap, or `None` in the padding.
+pub(super) fn tapped(
+    shape: &Shape,
+    window: &Window,
+    (y, x): (usize, usize),
+    (ky, kx): (usize, usize),
+) -> Option<usize> {
+    let y = (y * window.stride.0 + ky).checked_sub(window.pad.0)?;
+    let x = (x * window.stride.1 + kx).checked_sub(window.pad.1)?;
+    (y < shape.input.0 && x < shape.input.1).then(|| y * shape.input.1 + x)
+}
+
+/// Bias with the zero point folded in: the sum over `weights` (one output channel's) of
+/// `(x - zero_point) * w` is the sum of `x * w` and this.
+pub(super) fn folded_bias(bias: i32, zero_point: i32, weights: impl Iterator<Item = i8>) -> i32 {
+    let sum = weights.fold(0_i32, |sum, weight| sum.wrapping_add(i32::from(weight)));
+    bias.wrapping_sub(zero_point.wrapping_mul(sum))
+}
+
+pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
+    let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
+    let mut weights = Aligned::zeroed(of.weights.len());
+    for (to, from) in weights.as_mut_slice().iter_mut().zip(of.weights) {
+        *to = *from as u8;
+    }
+    let channels = of.weights.chunks_exact(depth).zip(of.bias);
+    PackedConv {
+        weights,
+        bias: channels
+            .map(|(weights, &bias)| folded_bias(bias, of.zero_point, weights.iter().copied()))
+            .collect(),
+        multipliers: of.multipliers.to_vec(),
+        zero_point: of.zero_point,
+    }
+}
+
+pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>) {
+    let Conv {
+        shape,
+        window,
+        packed,
+        input,
+        ..
+    } = *job;
+    let (kernel_h, kernel_w) = window.kernel;
+    let depth = kernel_h * kernel_w * shape.channels_in;
+    for pixel in pixels {
+        let place = (pixel / shape.output.1, pixel % shape.output.1);
+        for n in 0..shape.channels_out {
+            let weights = &packed.weights.as_slice()[n * depth..][..depth];
+            let mut sum = packed.bias[n];
+            for ky in 0..kernel_h {
+                for kx in 0..kernel_w {
+                    let tap = &weights[(ky * kernel_w + kx) * shape.channels_in..];
+                    let source = tapped(&shape, &window, place, (ky, kx));
+                    for (c, &weight) in tap[..shape.channels_in].iter().enumerate() {
+                        let x = match source {
+                            // SAFETY: within the input.
+                            Some(source) => unsafe { input.at(source, c) },
+                            None => packed.zero_point,
+                        };
+                        sum = sum.wrapping_add(x * i32::from(weight as i8));
+                    }
+                }
+            }
+            let value = sum as f32 * packed.multipliers[n];
+            match job.output {
+                // SAFETY: within the output.
+                ConvOutput::Act(target, clamp) => unsafe {
+                    target.put(pixel, n, clamp.store(value));
+                },
+                // SAFETY: as above.
+                ConvOutput::F32(logits) => unsafe {
+                    *logits.add(pixel * shape.channels_out + n) = value;
+                },
+            }
+        }
+    }
+}
+
+pub(super) fn pack_depthwise(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
+    let as_conv = Shape {
+        channels_in: 1,
+        ..*shape
+    };
+    let packed = pack_conv(&as_conv, window, of);
+    PackedDepthwise {
+        weights: packed.weights,
+        bias: packed.bias,
+        multipliers: packed.multipliers,
+        zero_point: packed.zero_point,
+    }
+}
+
+pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>) {
+    let Depthwise {
+        shape,
+        window,
+        packed,
+        input,
+        output,
+        clamp,
+    } = *job;
+    let (kernel_h, kernel_w) = window.kernel;
+    let taps = kernel_h * kernel_w;
+    for y in rows {
+        for x in 0..shape.output.1 {
+            for c in 0..shape.channels_out {
+                let weights = &packed.weights.as_slice()[c * taps..][..taps];
+                let mut sum = packed.bias[c];
+                for (tap, &weight) in weights.iter().enumerate() {
+                    let source = tapped(&shape, &window, (y, x), (tap / kernel_w, tap % kernel_w));
+                    let value = match source {
+                        // SAFETY: within the input.
+                        Some(source) => unsafe { input.at(source, c) },
+                        None => packed.zero_point,
+                    };
+                    sum = sum.wrapping_add(value * i32::from(weight as i8));
+                }
+                let value = clamp.store(sum as f32 * packed.multipliers[c]);
+                // SAFETY: within the output.
+                unsafe { output.put(y * shape.output.1 + x, c, value) };
+            }
+        }
+    }
+}
+
+pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
+    for pixel in pixels {
+        for c in 0..job.channels {
+            // SAFETY: within the three tensors.
+            unsafe {
+                let a = (job.a.at(pixel, c) - job.zero_a) as f32 * job.scale_a;
+                let b = (job.b.at(pixel, c) - job.zero_b) as f32 * job.scale_b;
+                job.output.put(pixel, c, job.clamp.store(a + b));
+            }
+        }
+    }
+}
+
+pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
+    let of = |values: &[f32], c: usize| {
+        if values.len() == 1 {
+            values[0]
+        } else {
+            values[c]
+        }
+    };
+    for pixel in pixels {
+        for c in 0..job.channels {
+            // SAFETY: within both tensors.
+            unsafe {
+                let x = (job.input.at(pixel, c) - job.zero_point) as f32;
+                let value = x * of(job.scale, c) + of(job.offset, c);
+                job.output.put(pixel, c, job.clamp.store(value));
+            }
+        }
+    }
+}
+
+pub(super) unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
+    let MaxPool {
+        shape,
+        window,
+        input,
+        output,
+        pad_value,
+    } = *job;
+    let (kernel_h, kernel_w) = window.kernel;
+    for y in rows {
+        for x in 0..shape.output.1 {
+            for c in 0..shape.channels_out {
+                let mut largest = i32::from(Act::MIN);
+                for tap in 0..kernel_h * kernel_w {
+                    let source = tapped(&shape, &window, (y, x), (tap / kernel_w, tap % kernel_w));
+                    let value = match (source, pad_value) {
+                        // SAFETY: within the input.
+                        (Some(source), _) => unsafe { input.at(source, c) },
+                        (None, Some(value)) => i32::from(value),
+                        (None, None) => continue,
+                    };
+                    largest = largest.max(value);
+                }
+                // SAFETY: within the output.
+                unsafe { output.put(y * shape.output.1 + x, c, largest as Act) };
+            }
+        }
+    }
+}
+
+pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
+    let AveragePool {
+        shape,
+        window,
+        input,
+        output,
+        ..
+    } = *job;
+    let (kernel_h, kernel_w) = window.kernel;
+    for y in rows {
+        for x in 0..shape.output.1 {
+            let taps = (0..kernel_h * kernel_w).filter_map(|tap| {
+                tapped(&shape, &window, (y, x), (tap / kernel_w, tap % kernel_w))
+            });
+            let inside = taps.clone().count();
+            let n = if job.count_padding {
+                kernel_h * kernel_w
+            } else {
+                inside.max(1)
+            };
+            for c in 0..shape.channels_out {
+                // SAFETY: within the input.
+                let sum: i32 = taps.clone().map(|tap| unsafe { input.at(tap, c) }).sum();
+                let difference = sum - inside as i32 * job.zero_point;
+                let value = difference as f32 * (job.ratio / n as f32);
+                // SAFETY: within the output.
+                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store(value)) };
+            }
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! Every level against the specification, byte for byte: tails, strides, padding,
+//! saturation, zero points at both ends, work split at odd places. Inputs end exactly
+//! [`OVERREAD_BYTES`] before their memory does, and what lies between a target's pixels
+//! must stay what it was.
+
+use super::*;
+
+/// A shape with its window; `channels_in` and `channels_out` differ for `conv` only.
+fn shape(input: (usize, usize), channels: (usize, usize), window: Window, after: usize) -> Shape {
+    let along = |side: usize, kernel: usize, stride: usize, pad: usize| {
+        (side + pad + after.min(kernel - 1) - kernel) / stride + 1
+    };
+    let (kernel, stride, pad) = (window.kernel, window.stride, window.pad);
+    Shape {
+        input,
+        output: (
+            along(input.0, kernel.0, stride.0, pad.0),
+            along(input.1, kernel.1, stride.1, pad.1),
+        ),
+        channels_in: channels.0,
+        channels_out: channels.1,
+    }
+}
+
+fn square(kernel: usize, stride: usize, pad: usize) -> Window {
+    Window {
+        kernel: (kernel, kernel),
+        stride: (stride, stride),
+        pad: (pad, pad),
+    }
+}
+
+/// Marsaglia's xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 11
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next() as u8
+    }
+
+    /// Uniform, or at its ends, where sums are largest.
+    fn bytes(&mut self, length: usize, extreme: bool) -> Vec<u8> {
+        let mut byte = || {
+            if extreme {
+                [0, 255][self.below(2)]
+            } else {
+                self.byte()
+            }
+        };
+        (0..length).map(|_| byte()).collect()
+    }
+
+    fn weights(&mut self, length: usize, extreme: bool) -> Vec<i8> {
+        let mut weight = || {
+            if extreme {
+                [-128, 127, 127, 127][self.below(4)]
+            } else {
+                self.byte() as i8
+            }
+        };
+        (0..length).map(|_| weight()).collect()
+    }
+
+    fn factor(&mut self) -> f32 {
+        (self.below(1000) + 1) as f32 / 250.0
+    }
+
+    fn clamp(&mut self) -> Clamp {
+        let stored = |value: u8| i32::from(act(value));
+        let zero_point = stored([0, 255, 128, self.byte()][self.below(4)]);
+        let (a, b) = match self.below(3) {
+            0 => (self.byte(), self.byte()),
+            _ => (0, 255),
+        };
+        Clamp {
+            zero_point,
+            low: stored(a.min(b)),
+            high: stored(a.max(b)),
+        }
+    }
+
+    fn zero_point(&mut self) -> i32 {
+        i32::from(act([0, 255, self.byte()][self.below(3)]))
+    }
+}
+
+/// Pixels with a stride beyond their channels, and nothing readable behind the slack.
+struct Pixels {
+    memory: Vec<Act>,
+    stride: usize,
+}
+
+impl Pixels {
+    fn new(
+        random: &mut Random,
+        pixels: usize,
+        channels: usize,
+        extra: usize,
+        extreme: bool,
+    ) -> Pixels {
+        let stride = channels + extra;
+        let length = (pixels - 1) * stride + channels + OVERREAD_BYTES;
+        let memory = random.bytes(length, extreme).into_iter().map(act).collect();
+        Pixels { memory, stride }
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            pointer: self.memory.as_ptr(),
+            stride: self.stride,
+        }
+    }
+
+    fn target(&mut self) -> Target {
+        Target {
+            pointer: self.memory.as_mut_ptr(),
+            stride: self.stride,
+        }
+    }
+}
+
+/// Runs `job` on both levels into equal memory, on the other level in odd pieces.
+fn compare(
+    what: &str,
+    random: &mut Random,
+    (pixels, channels, extra): (usize, usize, usize),
+    units: usize,
+    mut job: impl FnMut(bool, Target, Range<usize>),
+) {
+    let mut expected = Pixels::new(random, pixels, channels, extra, false);
+    let mut found = Pixels {
+        memory: expected.memory.clone(),
+        stride: expected.stride,
+    };
+    job(true, expected.target(), 0..units);
+    let cut = random.below(units + 1);
+    job(false, found.target(), 0..cut);
+    job(false, found.target(), cut..units);
+    assert_same(what, &expected.memory, &found.memory);
+}
+
+fn assert_same(what: &str, expected: &[Act], found: &[Act]) {
+    if let Some(at) = expected.iter().zip(found).position(|(a, b)| a != b) {
+        panic!(
+            "{what}: byte {at} is {} instead of {}",
+            found[at], expected[at]
+        );
+    }
+}
+
+fn others() -> Vec<&'static dyn Kernels> {
+    let mut levels = levels();
+    levels.retain(|level| level.name() != "scalar");
+    let names: Vec<&str> = levels.iter().map(|level| level.name()).collect();
+    println!("levels compared with the specification: {names:?}");
+    let required = std::env::var("ETALASE_REQUIRE_ISAS").unwrap_or_default();
+    for required in required.split(',').filter(|name| !name.is_empty()) {
+        assert!(names.contains(&required), "this CPU has no {required}");
+    }
+    levels
+}
+
+const SIDES: [(usize, usize); 6] = [(1, 1), (2, 2), (7, 7), (14, 9), (3, 14), (5, 1)];
+const CHANNELS: [usize; 9] = [1, 3, 7, 8, 16, 17, 32, 44, 70];
+
+fn conv_case(level: &dyn Kernels, random: &mut Random, shape: Shape, window: Window, floats: bool) {
+    let scalar = &scalar::Scalar as &dyn Kernels;
+    let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
+    let extreme = random.below(3) == 0;
+    let weights = random.weights(depth * shape.channels_out, extreme);
+    let bias: Vec<i32> = (0..shape.channels_out)
+        .map(|_| random.below(20_000) as i32 - 10_000)
+        .collect();
+    let small = if extreme { 1e-5 } else { 1e-3 };
+    let multipliers: Vec<f32> = (0..shape.channels_out)
+        .map(|_| random.factor() * small)
+        .collect();
+    let of = ConvWeights {
+        weights: &weights,
+        bias: &bias,
+        multipliers: &multipliers,
+        zero_point: random.zero_point(),
+    };
+    let extra = [0, 0, 5][random.below(3)];
+    let input = Pixels::new(
+        random,
+        shape.input.0 * shape.input.1,
+        shape.channels_in,
+        extra,
+        extreme,
+    );
+    let clamp = random.clamp();
+    let packed = [
+        scalar.pack_conv(&shape, &window, &of),
+        level.pack_conv(&shape, &window, &of),
+    ];
+    let mut scratch = Aligned::zeroed(level.conv_scratch_bytes(&shape, &window));
+    let pixels = shape.output.0 * shape.output.1;
+    let what = format!("{} conv {shape:?} {window:?}", level.name());
+    let mut run = |reference: bool, output: ConvOutput, range: Range<usize>| {
+        let (kernels, packed) = if reference {
+            (scalar, &packed[0])
+        } else {
+            (level, &packed[1])
+        };
+        let job = Conv {
+            shape,
+            window,
+            packed,
+            input: input.source(),
+            output,
+        };
+        // SAFETY: tensors are as large as the shape says, with the slack behind them.
+        unsafe { kernels.conv(&job, range, scratch.as_mut_ptr()) };
+    };
+    if floats {
+        let mut logits = [
+            vec![0.0_f32; pixels * shape.channels_out],
+            vec![0.0; pixels * shape.channels_out],
+        ];
+        run(true, ConvOutput::F32(logits[0].as_mut_ptr()), 0..pixels);
+        run(false, ConvOutput::F32(logits[1].as_mut_ptr()), 0..pixels);
+        assert_eq!(logits[0], logits[1], "{what}");
+    } else {
+        let extra = [0, 3][random.below(2)];
+        compare(
+            &what,
+            random,
+            (pixels, shape.channels_out, extra),
+            pixels,
+            |reference, target, range| {
+                run(reference, ConvOutput::Act(target, clamp), range);
+            },
+        );
+    }
+}
+
+#[test]
+fn convolutions() {
+    let mut random = Random(1);
+    for level in others() {
+        let windows = [
+            square(1, 1, 0),
+            square(3, 1, 1),
+            square(3, 2, 0),
+            square(5, 2, 2),
+            square(2, 1, 0),
+            square(1, 2, 0),
+        ];
+        for round in 0..150 {
+            let window = windows[round % windows.len()];
+            let side = SIDES[random.below(SIDES.len())];
+            let input = (side.0.max(window.kernel.0), side.1.max(window.kernel.1));
+            let channels = (CHANNELS[random.below(9)], CHANNELS[random.below(9)]);
+            let after = random.below(2);
+            conv_case(
+                level,
+                &mut random,
+                shape(input, channels, window, after),
+                window,
+                round % 7 == 0,
+            );
+        }
+        // A dense layer, a stem, long sums.
+        let one = square(1, 1, 0);
+        conv_case(
+            level,
+            &mut random,
+            shape((1, 1), (1056, 70), one, 0),
+            one,
+            true,
+        );
+        conv_case(
+            level,
+            &mut random,
+            shape((7, 7), (1056, 17), one, 0),
+            one,
+            false,
+        );
+        let stem = square(3, 2, 0);
+        conv_case(
+            level,
+            &mut random,
+            shape((224, 32), (3, 16), stem, 1),
+            stem,
+            false,
+        );
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    let scalar = &scalar::Scalar as &dyn Kernels;
+    let mut random = Random(2);
+    for level in others() {
+        for round in 0..150 {
+            let kernel = [3, 5, 7, 2][round % 4];
+            let window = square(kernel, 1 + random.below(2), random.below(kernel));
+            let side = SIDES[random.below(SIDES.len())];
+            let channels = if round == 0 {
+                1056
+            } else {
+                CHANNELS[random.below(9)]
+            };
+            let input = (side.0.max(kernel), side.1.max(kernel));
+            let shape = shape(input, (channels, channels), window, random.below(kernel));
+            let extreme = random.below(3) == 0;
+            let weights = random.weights(kernel * kernel * channels, extreme);
+            let bias: Vec<i32> = (0..channels)
+                .map(|_| random.below(2000) as i32 - 1000)
+                .collect();
+            let multipliers: Vec<f32> = (0..channels).map(|_| random.factor() * 1e-3).collect();
+            let of = ConvWeights {
+                weights: &weights,
+                bias: &bias,
+                multipliers: &multipliers,
+                zero_point: random.zero_point(),
+            };
+            let extra = [0, 5][random.below(2)];
+            let source = Pixels::new(&mut random, input.0 * input.1, channels, extra, extreme);
+            let clamp = random.clamp();
+            let packed = [
+                scalar.pack_depthwise(&shape, &window, &of),
+                level.pack_depthwise(&shape, &window, &of),
+            ];
+            let mut scratch = Aligned::zeroed(level.depthwise_scratch_bytes(&shape, &window));
+            let what = format!("{} depthwise {shape:?} {window:?}", level.name());
+            let pixels = shape.output.0 * shape.output.1;
+            compare(
+                &what,
+                &mut random,
+                (pixels, channels, extra),
+                shape.output.0,
+                |reference, output, range| {
+                    let (kernels, packed) = if reference {
+                        (scalar, &packed[0])
+                    } else {
+                        (level, &packed[1])
+                    };
+                    let job = Depthwise {
+                        shape,
+                        window,
+                        packed,
+                        input: source.source(),
+                        output,
+                        clamp,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.depthwise(&job, range, scratch.as_mut_ptr()) };
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn sums_and_multiply_adds() {
+    let scalar = &scalar::Scalar as &dyn Kernels;
+    let mut random = Random(3);
+    for level in others() {
+        for round in 0..200 {
+            let channels = if round == 0 {
+                1056
+            } else {
+                CHANNELS[random.below(9)]
+            };
+            let (pixels, extra) = (1 + random.below(40), [0, 5][random.below(2)]);
+            let a = Pixels::new(&mut random, pixels, channels, extra, false);
+            let b = Pixels::new(&mut random, pixels, channels, extra, round % 3 == 0);
+            let (zero_a, zero_b) = (random.zero_point(), random.zero_point());
+            let (scale_a, scale_b) = (random.factor(), random.factor());
+            let clamp = random.clamp();
+            let length = [1, channels][random.below(2)];
+            let scale: Vec<f32> = (0..length).map(|_| random.factor() - 2.0).collect();
+            let offset: Vec<f32> = (0..length).map(|_| random.factor() * 40.0 - 80.0).collect();
+            let what = format!("{} {pixels} x {channels}", level.name());
+            let size = (pixels, channels, extra);
+            compare(
+                &format!("add {what}"),
+                &mut random,
+                size,
+                pixels,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let (a, b) = (a.source(), b.source());
+                    let job = Add {
+                        channels,
+                        a,
+                        b,
+                        output,
+                        zero_a,
+                        zero_b,
+                        scale_a,
+                        scale_b,
+                        clamp,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.add(&job, range) };
+                },
+            );
+            compare(
+                &format!("affine {what}"),
+                &mut random,
+                size,
+                pixels,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let (scale, offset) = (&scale, &offset);
+                    let job = Affine {
+                        channels,
+                        input: a.source(),
+                        output,
+                        zero_point: zero_a,
+                        scale,
+                        offset,
+                        clamp,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.affine(&job, range) };
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn pools() {
+    let scalar = &scalar::Scalar as &dyn Kernels;
+    let mut random = Random(4);
+    for level in others() {
+        for round in 0..150 {
+            let side = SIDES[random.below(SIDES.len())];
+            let kernel = [3, 2, 5, 1][round % 4];
+            let global = round % 5 == 0;
+            let mut input = (side.0.max(kernel), side.1.max(kernel));
+            let mut window = square(kernel, 1 + random.below(2), random.below(kernel));
+            if global {
+                input = side;
+                window = Window {
+                    kernel: side,
+                    stride: (1, 1),
+                    pad: (0, 0),
+                };
+            }
+            let channels = CHANNELS[random.below(9)];
+            let after = if global { 0 } else { random.below(kernel) };
+            let shape = shape(input, (channels, channels), window, after);
+            let extra = [0, 5][random.below(2)];
+            let source = Pixels::new(
+                &mut random,
+                input.0 * input.1,
+                channels,
+                extra,
+                round % 3 == 0,
+            );
+            let what = format!("{} {shape:?} {window:?}", level.name());
+            let size = (shape.output.0 * shape.output.1, channels, extra);
+            let pad_value = [None, Some(act(random.byte()))][random.below(2)];
+            compare(
+                &format!("max pool {what}"),
+                &mut random,
+                size,
+                shape.output.0,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let job = MaxPool {
+                        shape,
+                        window,
+                        input: source.source(),
+                        output,
+                        pad_value,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.max_pool(&job, range) };
+                },
+            );
+            let (zero_point, ratio) = (random.zero_point(), random.factor());
+            let (count_padding, clamp) = (random.below(2) == 0, random.clamp());
+            compare(
+                &format!("average pool {what}"),
+                &mut random,
+                size,
+                shape.output.0,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let input = source.source();
+                    let job = AveragePool {
+                        shape,
+                        window,
+                        input,
+                        output,
+                        zero_point,
+                        ratio,
+                        count_padding,
+                        clamp,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.average_pool(&job, range) };
+                },
+            );
+        }
+    }
+}
+
+/// The specification itself, on numbers worked out by hand.
+#[test]
+fn the_specification_by_hand() {
+    let zero = i32::from(act(10));
+    let clamp = Clamp {
+        zero_point: zero,
+        low: i32::from(act(0)),
+        high: i32::from(act(255)),
+    };
+    for (value, level) in [
+        (0.5, 10),
+        (1.5, 12),
+        (2.5, 12),
+        (-0.5, 10),
+        (-1.5, 8),
+        (300.0, 255),
+        (-11.0, 0),
+        (f32::NAN, 0),
+    ] {
+        assert_eq!(clamp.store(value), act(level), "{value}");
+    }
+    // One pixel, two channels in, one out: (12 - 10)·3 + (7 - 10)·(-5) + 4 = 25.
+    let (one, window) = (shape((1, 1), (2, 1), square(1, 1, 0), 0), square(1, 1, 0));
+    let of = ConvWeights {
+        weights: &[3, -5],
+        bias: &[4],
+        multipliers: &[0.5],
+        zero_point: zero,
+    };
+    let packed = scalar::pack_conv(&one, &window, &of);
+    let input = [act(12), act(7)];
+    let mut output = [act(99); 2];
+    let job = Conv {
+        shape: one,
+        window,
+        packed: &packed,
+        input: Source {
+            pointer: input.as_ptr(),
+            stride: 2,
+        },
+        output: ConvOutput::Act(
+            Target {
+                pointer: output.as_mut_ptr(),
+                stride: 2,
+            },
+            clamp,
+        ),
+    };
+    // SAFETY: one pixel in, one out; the specification reads no further.
+    unsafe { scalar::conv(&job, 0..1) };
+    // 12.5 rounds to 12, and 99 stays.
+    assert_eq!(output, [act(22), act(99)]);
+}
+
+#[test]
+#[should_panic(expected = "byte 3")]
+fn the_comparison_sees_one_wrong_byte() {
+    assert_same("a level", &[0, 0, 0, 0, 0], &[0, 0, 0, 1, 0]);
+}
