@@ -1,9 +1,11 @@
 //! `cargo xtask …`: what CI and a newcomer call.
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
-//! that CI runs, `trainer -- …` runs `etalase-trainer` with libtorch where it can find it.
+//! that CI runs, `bench` compares speeds with other runtimes', `trainer -- …` runs `etalase-trainer`
+//! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
+mod bench;
 mod data;
 mod report;
 mod setup;
@@ -33,6 +35,9 @@ enum Task {
         #[arg(long)]
         require_data: bool,
     },
+    /// Times etalase beside other runtimes on the same models, outputs checked; --arm64: counts
+    /// instructions
+    Bench(bench::Args),
     /// Runs etalase-trainer (release) with libtorch set up: cargo xtask trainer -- fit --help
     Trainer {
         /// Arguments of etalase-trainer
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup => setup::run(),
         Task::Test { require_data } => test::run(require_data),
+        Task::Bench(args) => bench::run(&args),
         Task::Trainer { arguments } => trainer::run(&arguments),
     };
     result.unwrap_or_else(|error| {

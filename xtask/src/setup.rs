@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::report::{self, Report};
 
 const REQUIREMENTS: &str = include_str!("../../tests/reference/requirements.txt");
+const BENCH_REQUIREMENTS: &str = include_str!("../../bench/requirements.txt");
 const LIBTORCH_VERSION: &str = "2.11.0";
 
 /// `cargo xtask setup`.
@@ -152,7 +153,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 // --- Python
 
 /// The folder of what is slow to get.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let folder = match (std::env::var_os("ETALASE_CACHE"), std::env::var_os("HOME")) {
         (Some(folder), _) if !folder.is_empty() => std::path::absolute(PathBuf::from(folder))?,
         (_, Some(home)) => PathBuf::from(home).join(".cache").join("etalase"),
@@ -172,17 +173,29 @@ fn base_python() -> Option<&'static str> {
         .find(|python| succeeds(python, &["-c", able]))
 }
 
-/// The virtual environment's interpreter, made if it is missing. Its folder is named after the
-/// requirements, so that checkouts that want different versions do not undo each other's.
+/// The interpreter of the tests' virtual environment, made if it is missing.
 pub fn python() -> Result<PathBuf> {
-    let folder = cache()?.join(format!("python-{:016x}", fingerprint(REQUIREMENTS)));
+    let modules = "numpy, onnxruntime, pytest";
+    environment("tests/reference/requirements.txt", REQUIREMENTS, modules)
+}
+
+/// As [`python`], for the benchmarks: with the runtimes to compare with and what makes their models.
+pub fn bench_python() -> Result<PathBuf> {
+    let modules = "numpy, onnxruntime, openvino, ai_edge_litert, tf2onnx";
+    environment("bench/requirements.txt", BENCH_REQUIREMENTS, modules)
+}
+
+/// A virtual environment's interpreter. Its folder is named after the requirements, so that
+/// checkouts that want different versions do not undo each other's.
+fn environment(file: &str, requirements: &str, modules: &str) -> Result<PathBuf> {
+    let folder = cache()?.join(format!("python-{:016x}", fingerprint(requirements)));
     let interpreter = folder.join("bin").join("python");
     let stamp = folder.join("requirements.txt");
     // Written last, so an interrupted installation is started again.
-    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == REQUIREMENTS)
+    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == requirements)
         && succeeds(
             &interpreter.to_string_lossy(),
-            &["-c", "import numpy, onnxruntime, pytest"],
+            &["-c", &format!("import {modules}")],
         )
     {
         eprintln!("there: {}", folder.display());
@@ -190,7 +203,7 @@ pub fn python() -> Result<PathBuf> {
     }
     let base = base_python().context("no python3 of version 3.11 or newer with venv")?;
     println!(
-        "making a virtual environment with the reference runtimes: {}",
+        "making a virtual environment of {file}: {}",
         folder.display()
     );
     report::run(
@@ -209,9 +222,9 @@ pub fn python() -> Result<PathBuf> {
                 "--progress-bar=off",
             ])
             .arg("-r")
-            .arg(crate::root().join("tests/reference/requirements.txt")),
+            .arg(crate::root().join(file)),
     )?;
-    std::fs::write(&stamp, REQUIREMENTS)
+    std::fs::write(&stamp, requirements)
         .with_context(|| format!("{}: cannot write", stamp.display()))?;
     Ok(interpreter)
 }
@@ -385,6 +398,7 @@ mod tests {
     fn requirements_are_all_pinned() {
         let lines = REQUIREMENTS
             .lines()
+            .chain(BENCH_REQUIREMENTS.lines())
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
             assert!(

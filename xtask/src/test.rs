@@ -17,6 +17,7 @@ use crate::{cargo, data, release_dir, root, trainer};
 
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "Build of the command, without libtorch";
+const PLAN_ONLY: &str = "Library without ONNX (plans only)";
 const LINT: &str = "Lints (cargo clippy)";
 const RUST: &str = "Rust tests: core, cli, xtask, tests";
 const TRAINER: &str = "Rust tests: trainer";
@@ -70,6 +71,14 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
             build.env_remove(name);
         }
         report::run(build.args(["build", "--release", "--locked"]))
+    });
+    report.step(PLAN_ONLY, || {
+        let mut check = cargo();
+        check.args(["check", "--release", "--locked", "-p", "etalase"]);
+        check.env("RUSTFLAGS", "-D warnings");
+        // Other flags, other artefacts: in a folder of their own, they leave the rest alone.
+        check.env("CARGO_TARGET_DIR", root().join("target").join("plan-only"));
+        report::run(check.arg("--no-default-features"))
     });
     if component_missing("clippy") {
         report.not_run(LINT, "clippy is not installed: rustup component add clippy");
