@@ -9,6 +9,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::loops;
 use super::scalar::{folded_bias, tapped};
 use super::{
     Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
@@ -471,207 +472,26 @@ unsafe fn interleave(job: &Depthwise, line: usize, to: *mut u8, channels: usize)
     }
 }
 
-/// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
-/// applied, so the conversion needs no checks.
-#[inline(always)]
-fn level(value: f32, low: f32, high: f32, zero_point: i32) -> Act {
-    let rounded = value.max(low).min(high).round_ties_even();
-    // SAFETY: between the bounds, which are of eight bits; `max` turns NaN into `low`.
-    (unsafe { rounded.to_int_unchecked::<i32>() } + zero_point) as Act
-}
-
-fn bounds(clamp: Clamp) -> (f32, f32, i32) {
-    let low = (clamp.low - clamp.zero_point) as f32;
-    (
-        (low),
-        (clamp.high - clamp.zero_point) as f32,
-        clamp.zero_point,
-    )
-}
-
-/// Where nothing lies between pixels, all of them are one run: `(runs, length)`.
-fn runs(pixels: &Range<usize>, channels: usize, strides: &[usize]) -> (usize, usize) {
-    if strides.iter().all(|&stride| stride == channels) {
-        (1, pixels.len() * channels)
-    } else {
-        (pixels.len(), channels)
-    }
-}
-
 #[target_feature(enable = "avx2")]
 unsafe fn add(job: &Add, pixels: Range<usize>) {
-    let (low, high, zero) = bounds(job.clamp);
-    let (runs, length) = runs(
-        &pixels,
-        job.channels,
-        &[job.a.stride, job.b.stride, job.output.stride],
-    );
-    for pixel in pixels.start..pixels.start + runs {
-        // SAFETY: within the three tensors.
-        let (a, b, to) = unsafe {
-            (
-                std::slice::from_raw_parts(job.a.pointer.add(pixel * job.a.stride), length),
-                std::slice::from_raw_parts(job.b.pointer.add(pixel * job.b.stride), length),
-                std::slice::from_raw_parts_mut(
-                    job.output.pointer.add(pixel * job.output.stride),
-                    length,
-                ),
-            )
-        };
-        for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
-            let a = (i32::from(a) - job.zero_a) as f32 * job.scale_a;
-            let b = (i32::from(b) - job.zero_b) as f32 * job.scale_b;
-            *to = level(a + b, low, high, zero);
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { loops::add(job, pixels) }
 }
 
 #[target_feature(enable = "avx2")]
 unsafe fn affine(job: &Affine, pixels: Range<usize>) {
-    let (low, high, zero) = bounds(job.clamp);
-    let one = job.scale.len() == 1 && job.offset.len() == 1;
-    let strides = [job.input.stride, job.output.stride];
-    let (runs, length) = if one {
-        runs(&pixels, job.channels, &strides)
-    } else {
-        (pixels.len(), job.channels)
-    };
-    for pixel in pixels.start..pixels.start + runs {
-        // SAFETY: within both tensors.
-        let (from, to) = unsafe {
-            (
-                std::slice::from_raw_parts(job.input.pointer.add(pixel * job.input.stride), length),
-                std::slice::from_raw_parts_mut(
-                    job.output.pointer.add(pixel * job.output.stride),
-                    length,
-                ),
-            )
-        };
-        let values = to.iter_mut().zip(from);
-        let real = |x: Act| (i32::from(x) - job.zero_point) as f32;
-        if one {
-            let (scale, offset) = (job.scale[0], job.offset[0]);
-            for (to, &x) in values {
-                *to = level(real(x) * scale + offset, low, high, zero);
-            }
-        } else {
-            for ((to, &x), (&scale, &offset)) in values.zip(job.scale.iter().zip(job.offset)) {
-                *to = level(real(x) * scale + offset, low, high, zero);
-            }
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { loops::affine(job, pixels) }
 }
 
 #[target_feature(enable = "avx2")]
 unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
-    let MaxPool {
-        shape,
-        window,
-        input,
-        output,
-        pad_value,
-    } = *job;
-    let (kernel_h, kernel_w) = window.kernel;
-    let channels = shape.channels_out;
-    for y in rows {
-        for x in 0..shape.output.1 {
-            let pixel = y * shape.output.1 + x;
-            // SAFETY: within the output.
-            let to = unsafe {
-                std::slice::from_raw_parts_mut(output.pointer.add(pixel * output.stride), channels)
-            };
-            let mut filled = false;
-            for tap in 0..kernel_h * kernel_w {
-                match (
-                    tapped(&shape, &window, (y, x), (tap / kernel_w, tap % kernel_w)),
-                    pad_value,
-                ) {
-                    (Some(source), _) => {
-                        // SAFETY: within the input, which doesn't overlap the output.
-                        let from = unsafe {
-                            std::slice::from_raw_parts(
-                                input.pointer.add(source * input.stride),
-                                channels,
-                            )
-                        };
-                        if filled {
-                            to.iter_mut()
-                                .zip(from)
-                                .for_each(|(to, &x)| *to = (*to).max(x));
-                        } else {
-                            to.copy_from_slice(from);
-                        }
-                        filled = true;
-                    }
-                    (None, Some(value)) => {
-                        if filled {
-                            to.iter_mut().for_each(|to| *to = (*to).max(value));
-                        } else {
-                            to.fill(value);
-                        }
-                        filled = true;
-                    }
-                    (None, None) => {}
-                }
-            }
-            if !filled {
-                to.fill(Act::MIN);
-            }
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { loops::max_pool(job, rows) }
 }
 
 #[target_feature(enable = "avx2")]
 unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
-    /// Channels that are summed at a time.
-    const CHUNK: usize = 64;
-    let AveragePool {
-        shape,
-        window,
-        input,
-        output,
-        ..
-    } = *job;
-    let (low, high, zero) = bounds(job.clamp);
-    let (kernel_h, kernel_w) = window.kernel;
-    for y in rows {
-        for x in 0..shape.output.1 {
-            let pixel = y * shape.output.1 + x;
-            for first in (0..shape.channels_out).step_by(CHUNK) {
-                let channels = (shape.channels_out - first).min(CHUNK);
-                let mut sums = [0_i32; CHUNK];
-                let mut inside = 0;
-                for tap in 0..kernel_h * kernel_w {
-                    let place = (tap / kernel_w, tap % kernel_w);
-                    let Some(source) = tapped(&shape, &window, (y, x), place) else {
-                        continue;
-                    };
-                    inside += 1;
-                    // SAFETY: within the input.
-                    let from = unsafe {
-                        let from = input.pointer.add(source * input.stride + first);
-                        std::slice::from_raw_parts(from, channels)
-                    };
-                    for (sum, &x) in sums.iter_mut().zip(from) {
-                        *sum += i32::from(x);
-                    }
-                }
-                let n = if job.count_padding {
-                    kernel_h * kernel_w
-                } else {
-                    inside.max(1)
-                };
-                let scale = job.ratio / n as f32;
-                let nothing = inside as i32 * job.zero_point;
-                // SAFETY: within the output.
-                let to = unsafe {
-                    let to = output.pointer.add(pixel * output.stride + first);
-                    std::slice::from_raw_parts_mut(to, channels)
-                };
-                for (to, &sum) in to.iter_mut().zip(&sums) {
-                    *to = level((sum - nothing) as f32 * scale, low, high, zero);
-                }
-            }
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { loops::average_pool(job, rows) }
 }

@@ -12,6 +12,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod dispatch;
+#[cfg(target_arch = "x86_64")]
+mod loops;
 mod packed;
 mod scalar;
 #[cfg(test)]
