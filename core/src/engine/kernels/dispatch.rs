@@ -10,7 +10,10 @@ pub(crate) const VARIABLE: &str = "ETALASE_ISA";
 pub(crate) fn levels() -> Vec<&'static dyn Kernels> {
     let mut levels: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    levels.extend(super::avx2::avx2());
+    {
+        levels.extend(super::avx512_vnni::avx512_vnni());
+        levels.extend(super::avx2::avx2());
+    }
     levels.push(&Scalar);
     levels
 }

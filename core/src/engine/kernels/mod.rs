@@ -11,10 +11,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
 mod dispatch;
+#[cfg(target_arch = "x86_64")]
+mod lines;
 #[cfg(target_arch = "x86_64")]
 mod loops;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+mod patches;
 mod scalar;
 #[cfg(test)]
 mod tests;

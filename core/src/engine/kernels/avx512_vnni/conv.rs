@@ -1,0 +1,168 @@
+//! Convolutions: tiles of pixels by vectors of output channels, over patches.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::{LANES, first_lanes, requantize};
+use crate::engine::kernels::patches::{self, Patches, pieces};
+use crate::engine::kernels::scalar::folded_bias;
+use crate::engine::kernels::{Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window};
+
+/// Inputs that one product takes.
+const INPUTS: usize = 4;
+/// The most vectors of channels that a tile is wide.
+const TILE_VECTORS: usize = 4;
+
+/// Weights in the order in which tiles read them.
+pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
+    let taken = window.kernel.0 * window.kernel.1 * shape.channels_in;
+    let depth = patches::depth(shape, window, INPUTS);
+    let vectors = shape.channels_out.div_ceil(LANES);
+    let mut packed = PackedConv {
+        // [tile's vectors][4 inputs][vector of the tile][channel][input of the four]
+        weights: Aligned::zeroed(vectors * LANES * depth),
+        bias: vec![0; vectors * LANES],
+        multipliers: vec![0.0; vectors * LANES],
+        zero_point: of.zero_point,
+    };
+    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
+    let bytes = packed.weights.as_mut_slice();
+    for tile in pieces(vectors, TILE_VECTORS) {
+        let step = tile.len() * LANES * INPUTS;
+        let bytes = &mut bytes[tile.start * LANES * depth..];
+        let channels = tile.start * LANES..(tile.end * LANES).min(shape.channels_out);
+        for (lane, channel) in channels.enumerate() {
+            let weights = &of.weights[channel * taken..][..taken];
+            packed.bias[channel] =
+                folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
+            for (at, four) in weights.chunks(INPUTS).enumerate() {
+                let to = &mut bytes[at * step + lane * INPUTS..];
+                to.iter_mut()
+                    .zip(four)
+                    .for_each(|(to, weight)| *to = weight.cast_unsigned());
+            }
+        }
+    }
+    packed
+}
+
+pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
+    patches::scratch_bytes(shape, window, INPUTS)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+    let depth = patches::depth(&job.shape, &job.window, INPUTS);
+    let vectors = job.shape.channels_out.div_ceil(LANES);
+    let each = |pixels: Range<usize>, patches: Patches| {
+        for tile in pieces(vectors, TILE_VECTORS) {
+            // SAFETY: weights, bias and multipliers are packed for these tiles; there is a
+            // patch for every pixel.
+            unsafe {
+                match tile.len() {
+                    1 => column::<1, 14>(job, tile.start, &pixels, patches, depth),
+                    2 => column::<2, 12>(job, tile.start, &pixels, patches, depth),
+                    3 => column::<3, 8>(job, tile.start, &pixels, patches, depth),
+                    _ => column::<4, 6>(job, tile.start, &pixels, patches, depth),
+                }
+            }
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { patches::each_block(job, pixels, INPUTS, scratch, each) }
+}
+
+/// All pixels of a block by the `V` vectors of channels from vector `first` on, at most
+/// `R` pixels at a time: with `V` registers of weights and one of activations, the `R * V`
+/// of sums are as many as fit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn column<const V: usize, const R: usize>(
+    job: &Conv,
+    first: usize,
+    pixels: &Range<usize>,
+    patches: Patches,
+    depth: usize,
+) {
+    for rows in pieces(pixels.len(), R) {
+        let pixel = pixels.start + rows.start;
+        // SAFETY: the caller's.
+        unsafe {
+            let patch = patches.first.add(rows.start * patches.stride);
+            let patches = Patches {
+                first: patch,
+                ..patches
+            };
+            macro_rules! tiles {
+                ($($rows:literal)*) => {
+                    match rows.len() {
+                        $($rows if $rows <= R => tile::<V, $rows>(job, first, pixel, patches, depth),)*
+                        _ => unreachable!(),
+                    }
+                };
+            }
+            tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+        }
+    }
+}
+
+/// Sums of `R` pixels by `V` vectors of channels: for four inputs `V` loads of weights, `R`
+/// broadcasts and `R * V` products.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn tile<const V: usize, const R: usize>(
+    job: &Conv,
+    first: usize,
+    pixel: usize,
+    patches: Patches,
+    depth: usize,
+) {
+    let packed = job.packed;
+    let channel = first * LANES;
+    // SAFETY: the caller's.
+    unsafe {
+        let bias = packed.bias.as_ptr().add(channel);
+        let mut sums = [[_mm512_setzero_si512(); V]; R];
+        for v in 0..V {
+            let bias = _mm512_loadu_si512(bias.add(v * LANES).cast());
+            for sums in &mut sums {
+                sums[v] = bias;
+            }
+        }
+        let mut weights = packed.weights.as_ptr().add(channel * depth);
+        for at in (0..depth).step_by(INPUTS) {
+            let mut w = [_mm512_setzero_si512(); V];
+            for (v, w) in w.iter_mut().enumerate() {
+                *w = _mm512_load_si512(weights.add(v * LANES * INPUTS).cast());
+            }
+            weights = weights.add(V * LANES * INPUTS);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = patches.first.add(r * patches.stride + at);
+                let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = _mm512_dpbusd_epi32(*sum, x, w);
+                }
+            }
+        }
+        let left = job.shape.channels_out - channel;
+        let scale = packed.multipliers.as_ptr().add(channel);
+        for v in 0..V {
+            let scale = _mm512_loadu_ps(scale.add(v * LANES));
+            let mask = first_lanes(left - v * LANES);
+            for (r, sums) in sums.iter().enumerate() {
+                match job.output {
+                    ConvOutput::Act(target, clamp) => {
+                        let to = target.pointer.add((pixel + r) * target.stride + channel);
+                        let levels = requantize(sums[v], scale, clamp);
+                        _mm_mask_storeu_epi8(to.add(v * LANES).cast(), mask, levels);
+                    }
+                    ConvOutput::F32(logits) => {
+                        let to = logits.add((pixel + r) * job.shape.channels_out + channel);
+                        let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scale);
+                        _mm512_mask_storeu_ps(to.add(v * LANES), mask, value);
+                    }
+                }
+            }
+        }
+    }
+}
