@@ -38,7 +38,12 @@ pub(super) fn place(plan: &Plan) -> (Vec<Placed>, usize) {
             }
         })
         .collect();
+    let input = plan.input.tensor;
     let mut touch = |tensor: usize, step: usize| {
+        // An input of floats is read where the caller has it.
+        if tensor == input && plan.tensors[input].kind == Kind::Float {
+            return;
+        }
         let block = &mut blocks[plan.root(tensor).0];
         block.first = block.first.min(step);
         block.last = block.last.max(step);

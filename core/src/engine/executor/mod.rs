@@ -157,7 +157,7 @@ impl Program {
         Ok(())
     }
 
-    /// Copies the input into the arena.
+    /// Copies the input into the arena, bytes in the stored domain.
     fn begin(&self, scratch: &mut Scratch, input: Input) -> Result<Run> {
         if scratch.arena.len() < self.arena_bytes {
             return Err(Error::new(
@@ -168,6 +168,10 @@ impl Program {
         let run = Run {
             arena: scratch.arena.as_mut_ptr(),
             scratch: scratch.kernels.as_mut_ptr(),
+            input: match input {
+                Input::F32(values) => Some(values.as_ptr()),
+                _ => None,
+            },
         };
         let port = &self.plan.input;
         let kind = match input {
@@ -206,10 +210,8 @@ impl Program {
                     .zip(values)
                     .for_each(|(to, &value)| *to = shifted(value));
             }
-            // SAFETY: as above.
-            Input::F32(values) => {
-                unsafe { self.floats_mut(&run, port.tensor) }.copy_from_slice(values)
-            }
+            // Read where it is.
+            Input::F32(_) => {}
         }
         Ok(run)
     }
@@ -386,14 +388,15 @@ impl Program {
                         );
                     }
                 },
-                Work::Quantize { scale, zero_point } => {
-                    moves::quantize(
-                        self.floats(run, inputs[0]),
-                        self.bytes_mut(run, output),
-                        *scale,
-                        *zero_point,
-                    );
-                }
+                Work::Quantize { scale, zero_point } => kernels.quantize(
+                    &kernels::Quantize {
+                        input: self.floats(run, inputs[0]).as_ptr(),
+                        output: target().pointer,
+                        scale: *scale,
+                        zero_point: *zero_point,
+                    },
+                    range,
+                ),
                 Work::Dequantize { scale, zero_point } => {
                     moves::dequantize(
                         self.bytes(run, inputs[0]),
@@ -461,8 +464,13 @@ impl Program {
     /// No step writes the tensor meanwhile; it is of floats.
     unsafe fn floats(&self, run: &Run, tensor: TensorId) -> &[f32] {
         let values = self.plan.tensors[tensor].values();
-        // SAFETY: within the arena, initialized when it was made.
-        unsafe { std::slice::from_raw_parts(self.floats_pointer(run, tensor), values) }
+        let first = match run.input {
+            Some(input) if tensor == self.plan.input.tensor => input,
+            _ => self.floats_pointer(run, tensor),
+        };
+        // SAFETY: within the arena, initialized when it was made; or the caller's values,
+        // as many as the input has, which no step writes.
+        unsafe { std::slice::from_raw_parts(first, values) }
     }
 
     /// # Safety
@@ -479,10 +487,12 @@ impl Program {
 struct Run {
     arena: *mut u8,
     scratch: *mut u8,
+    /// The caller's values, where they are `f32`: those are not copied.
+    input: Option<*const f32>,
 }
 
-// SAFETY: the pointers are into a `Scratch` that the run borrows mutably; what threads
-// do with them is `Program::part`'s to keep apart.
+// SAFETY: the pointers are into a `Scratch` that the run borrows mutably, or into its
+// input; what threads do with them is `Program::part`'s to keep apart.
 unsafe impl Send for Run {}
 // SAFETY: as above.
 unsafe impl Sync for Run {}

@@ -1,26 +1,9 @@
 //! Steps that a network spends little time in, the same code on every CPU: padding,
-//! permutations, the way from `f32` to bytes and back, softmax.
+//! permutations, the way back from bytes to `f32`, softmax.
 
 use crate::decision;
-use crate::engine::kernels::{ACT_OFFSET, Act, Source, Target, act};
+use crate::engine::kernels::{Act, Source, Target, act};
 use crate::engine::plan::{MAX_RANK, TensorInfo};
-
-/// Rounds to nearest, ties to even, values within ±2^22, in arithmetic that vectorizes
-/// everywhere: what is added pushes the fraction out of the mantissa.
-fn round(value: f32) -> f32 {
-    const PUSH: f32 = 12_582_912.0;
-    (value + PUSH) - PUSH
-}
-
-/// `round(x / scale) + zero_point`, saturated.
-pub(super) fn quantize(from: &[f32], to: &mut [Act], scale: f32, zero_point: u8) {
-    let zero = f32::from(zero_point);
-    for (to, &from) in to.iter_mut().zip(from) {
-        // NaN stays NaN through the clamps and is 0 as an integer.
-        let level = round((from / scale).clamp(-512.0, 512.0)) + zero;
-        *to = (level.clamp(0.0, 255.0) as i32 + ACT_OFFSET) as Act;
-    }
-}
 
 /// `(x - zero_point) * scale`.
 pub(super) fn dequantize(from: &[Act], to: &mut [f32], scale: f32, zero_point: u8) {

@@ -68,7 +68,7 @@ pub(super) enum Work {
     },
     Quantize {
         scale: f32,
-        zero_point: u8,
+        zero_point: i32,
     },
     Dequantize {
         scale: f32,
@@ -210,9 +210,9 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
         Op::Quantize { scale, zero_point } => (
             Work::Quantize {
                 scale: *scale,
-                zero_point: *zero_point,
+                zero_point: stored(*zero_point),
             },
-            once,
+            (output.values(), 1024),
         ),
         Op::Dequantize { scale, zero_point } => (
             Work::Dequantize {

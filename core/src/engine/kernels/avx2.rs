@@ -13,7 +13,7 @@ use super::loops;
 use super::scalar::{folded_bias, tapped};
 use super::{
     Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
-    Kernels, MaxPool, PackedConv, PackedDepthwise, Shape, Window,
+    Kernels, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Window,
 };
 
 /// Output channels that a tile takes: two vectors of sums.
@@ -124,6 +124,11 @@ impl Kernels for Avx2 {
     unsafe fn depthwise(&self, job: &Depthwise, rows: Range<usize>, scratch: *mut u8) {
         // SAFETY: as in `conv`.
         unsafe { depthwise(job, rows, scratch) }
+    }
+
+    unsafe fn quantize(&self, job: &Quantize, values: Range<usize>) {
+        // SAFETY: as in `conv`.
+        unsafe { quantize(job, values) }
     }
 
     unsafe fn add(&self, job: &Add, pixels: Range<usize>) {
@@ -470,6 +475,12 @@ unsafe fn interleave(job: &Depthwise, line: usize, to: *mut u8, channels: usize)
             }
         }
     }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn quantize(job: &Quantize, values: Range<usize>) {
+    // SAFETY: the caller's promise.
+    unsafe { loops::quantize(job, values) }
 }
 
 #[target_feature(enable = "avx2")]

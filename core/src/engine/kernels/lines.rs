@@ -47,9 +47,25 @@ impl Lines {
         ROWS * (self.groups - 1) + 1
     }
 
-    /// Where line `line` lies, counted from the first row of the padding.
-    pub(super) fn at(self, line: usize) -> usize {
-        line % self.kept() * self.bytes()
+    /// The place in which line `line` is kept, counted from the first row of the padding.
+    fn slot(self, line: usize) -> usize {
+        if self.groups == 1 {
+            0
+        } else {
+            line % self.kept()
+        }
+    }
+
+    /// The first byte of the line that is `group` groups below the one in `slot`.
+    #[inline(always)]
+    pub(super) fn at(self, slot: usize, group: usize) -> usize {
+        let slot = slot + group * ROWS;
+        let slot = if slot >= self.kept() {
+            slot - self.kept()
+        } else {
+            slot
+        };
+        slot * self.bytes()
     }
 }
 
@@ -88,14 +104,14 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) first: *const Act,
-    /// From one pixel to the next, and from one channel to the next (0 or 1).
+    /// From one pixel to the next, and from one block of channels to the next.
     pub(super) pixel: usize,
-    pub(super) channel: usize,
+    pub(super) block: usize,
 }
 
 /// For every output row in `rows`, calls `make` for the lines that it reads and no row
-/// before has, then `visit`. `make` gets the line's four rows and the place of its first
-/// pixel that is not padding on the left.
+/// before has, then `visit`. `make` gets the line's four rows and the line's first byte in
+/// the scratch memory; `visit` the row and the slot of its first line, see [`Lines::at`].
 ///
 /// # Safety
 /// As for [`super::Kernels::depthwise`]; `scratch` holds [`scratch_bytes`], `padding` a
@@ -106,7 +122,7 @@ pub(super) unsafe fn each_row(
     rows: Range<usize>,
     padding: &[Act; CHANNELS],
     mut make: impl FnMut([Row; ROWS], usize),
-    mut visit: impl FnMut(usize),
+    mut visit: impl FnMut(usize, usize),
 ) {
     let Depthwise {
         shape,
@@ -130,17 +146,17 @@ pub(super) unsafe fn each_row(
                         // SAFETY: within the input.
                         first: unsafe { input.pointer.add(row * shape.input.1 * input.stride) },
                         pixel: input.stride,
-                        channel: 1,
+                        block: CHANNELS,
                     },
                     None => Row {
                         first: padding.as_ptr(),
                         pixel: 0,
-                        channel: 0,
+                        block: 0,
                     },
                 }
             });
-            make(rows, line);
+            make(rows, lines.at(lines.slot(top), group));
         }
-        visit(y);
+        visit(y, lines.slot(top));
     }
 }

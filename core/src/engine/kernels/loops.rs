@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::scalar::tapped;
-use super::{Act, Add, Affine, AveragePool, Clamp, MaxPool};
+use super::{Act, Add, Affine, AveragePool, Clamp, MaxPool, Quantize};
 
 /// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
 /// applied, so the conversion needs no checks.
@@ -20,7 +20,7 @@ fn level(value: f32, low: f32, high: f32, zero_point: i32) -> Act {
 fn bounds(clamp: Clamp) -> (f32, f32, i32) {
     let low = (clamp.low - clamp.zero_point) as f32;
     (
-        (low),
+        low,
         (clamp.high - clamp.zero_point) as f32,
         clamp.zero_point,
     )
@@ -32,6 +32,25 @@ fn runs(pixels: &Range<usize>, channels: usize, strides: &[usize]) -> (usize, us
         (1, pixels.len() * channels)
     } else {
         (pixels.len(), channels)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn quantize(job: &Quantize, values: Range<usize>) {
+    let (low, high, zero) = bounds(Clamp {
+        zero_point: job.zero_point,
+        low: i32::from(Act::MIN),
+        high: i32::from(Act::MAX),
+    });
+    // SAFETY: within both tensors, which do not overlap.
+    let (from, to) = unsafe {
+        (
+            std::slice::from_raw_parts(job.input.add(values.start), values.len()),
+            std::slice::from_raw_parts_mut(job.output.add(values.start), values.len()),
+        )
+    };
+    for (to, &x) in to.iter_mut().zip(from) {
+        *to = level(x / job.scale, low, high, zero);
     }
 }
 

@@ -181,6 +181,18 @@ pub(crate) struct Affine<'a> {
     pub(crate) clamp: Clamp,
 }
 
+/// `f32` to stored values, one after the other: `x / scale`, rounded to even, plus the zero
+/// point, saturated. NaN becomes the least value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quantize {
+    pub(crate) input: *const f32,
+    pub(crate) output: *mut Act,
+    /// Finite, positive.
+    pub(crate) scale: f32,
+    /// In the stored domain.
+    pub(crate) zero_point: i32,
+}
+
 /// A max pool. Padding never wins, unless `pad_value` is set and takes part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxPool {
@@ -256,6 +268,12 @@ pub(crate) trait Kernels: Sync {
     unsafe fn depthwise(&self, job: &Depthwise, rows: Range<usize>, _scratch: *mut u8) {
         // SAFETY: the caller's promise is passed on.
         unsafe { scalar::depthwise(job, rows) }
+    }
+
+    /// Values `values` of a quantization.
+    unsafe fn quantize(&self, job: &Quantize, values: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::quantize(job, values) }
     }
 
     /// Pixels `pixels` of a sum.

@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 
-use super::scalar::tapped;
 use super::{Act, Conv, Shape, Window};
 
 /// What is copied at a time, and how far a copy may go beyond its patch.
@@ -76,9 +75,14 @@ pub(super) unsafe fn each_block(
     let mut from = pixels.start;
     while from < pixels.end {
         let to = (from + block_pixels(shape, window, unit)).min(pixels.end);
+        let (mut y, mut x) = (from / shape.output.1, from % shape.output.1);
         for pixel in from..to {
             // SAFETY: the block holds as many patches and a step behind them.
-            unsafe { lay(job, pixel, first.add((pixel - from) * depth)) };
+            unsafe { lay(job, (y, x), first.add((pixel - from) * depth)) };
+            x += 1;
+            if x == shape.output.1 {
+                (y, x) = (y + 1, 0);
+            }
         }
         let stride = depth;
         visit(from..to, Patches { first, stride });
@@ -86,10 +90,9 @@ pub(super) unsafe fn each_block(
     }
 }
 
-/// The inputs under one pixel's window, `[ky][kx][channel]`. Written in order, in whole
-/// steps: what is too much is overwritten by what follows.
+/// The inputs under the window of output `(y, x)`, `[ky][kx][channel]`.
 #[inline(always)]
-unsafe fn lay(job: &Conv, pixel: usize, mut to: *mut Act) {
+unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
     let Conv {
         shape,
         window,
@@ -98,47 +101,120 @@ unsafe fn lay(job: &Conv, pixel: usize, mut to: *mut Act) {
     } = job;
     let (kernel_h, kernel_w) = window.kernel;
     let channels = shape.channels_in;
-    let place = (pixel / shape.output.1, pixel % shape.output.1);
+    // A row of the window lies in one run where none of it is padding and nothing is
+    // between its pixels.
+    let left = (x * window.stride.1).checked_sub(window.pad.1);
+    let left = left.filter(|left| left + kernel_w <= shape.input.1 && input.stride == channels);
+    let top = (y * window.stride.0).checked_sub(window.pad.0);
+    if let (Some(top), Some(left)) = (top.filter(|top| top + kernel_h <= shape.input.0), left) {
+        // SAFETY: as below.
+        unsafe {
+            let mut from = input.pointer.add((top * shape.input.1 + left) * channels);
+            for _ in 0..kernel_h {
+                to = copy(from, to, kernel_w * channels);
+                from = from.add(shape.input.1 * channels);
+            }
+        }
+        return;
+    }
     let zero = [job.packed.zero_point as Act; STEP];
     for ky in 0..kernel_h {
-        // A row of the window lies in one run where nothing is between its pixels.
-        let whole = input.stride == channels
-            && tapped(shape, window, place, (ky, 0)).is_some()
-            && tapped(shape, window, place, (ky, kernel_w - 1)).is_some();
-        let (steps, length) = if whole {
-            (1, kernel_w * channels)
-        } else {
-            (kernel_w, channels)
-        };
-        for kx in 0..steps {
-            let source = tapped(shape, window, place, (ky, kx));
-            for at in (0..length).step_by(STEP) {
-                // SAFETY: reads no more than a step behind the input's end; writes within
-                // the block and the step behind it.
-                unsafe {
-                    let bytes = match source {
-                        Some(source) => input
-                            .pointer
-                            .add(source * input.stride + at)
-                            .cast::<[Act; STEP]>()
-                            .read_unaligned(),
-                        None => zero,
-                    };
-                    to.add(at).cast::<[Act; STEP]>().write_unaligned(bytes);
+        let row = (y * window.stride.0 + ky).checked_sub(window.pad.0);
+        let row = row.filter(|&row| row < shape.input.0);
+        // SAFETY: within the input, the block and the step behind each.
+        unsafe {
+            match (row, left) {
+                (None, _) => to = fill(zero, to, kernel_w * channels),
+                (Some(row), Some(left)) => {
+                    let from = input.pointer.add((row * shape.input.1 + left) * channels);
+                    to = copy(from, to, kernel_w * channels);
+                }
+                (Some(row), None) => {
+                    for kx in 0..kernel_w {
+                        let column = (x * window.stride.1 + kx).checked_sub(window.pad.1);
+                        to = match column.filter(|&column| column < shape.input.1) {
+                            Some(column) => {
+                                let pixel = row * shape.input.1 + column;
+                                copy(input.pointer.add(pixel * input.stride), to, channels)
+                            }
+                            None => fill(zero, to, channels),
+                        };
+                    }
                 }
             }
-            // SAFETY: as above.
-            to = unsafe { to.add(length) };
         }
     }
 }
 
+/// Writes `length` values in whole steps: what is too much is overwritten by what follows.
+/// Gives the place behind them.
+#[inline(always)]
+unsafe fn copy(from: *const Act, to: *mut Act, length: usize) -> *mut Act {
+    let mut at = 0;
+    loop {
+        // SAFETY: the caller's.
+        unsafe {
+            let values = from.add(at).cast::<[Act; STEP]>().read_unaligned();
+            to.add(at).cast::<[Act; STEP]>().write_unaligned(values);
+        }
+        at += STEP;
+        if at >= length {
+            break;
+        }
+    }
+    // SAFETY: the caller's.
+    unsafe { to.add(length) }
+}
+
+/// As [`copy`], of one value.
+#[inline(always)]
+unsafe fn fill(values: [Act; STEP], to: *mut Act, length: usize) -> *mut Act {
+    for at in (0..length).step_by(STEP) {
+        // SAFETY: the caller's.
+        unsafe { to.add(at).cast::<[Act; STEP]>().write_unaligned(values) };
+    }
+    // SAFETY: the caller's.
+    unsafe { to.add(length) }
+}
+
 /// `0..n` in as few pieces of at most `most` as will do, all as long as can be: a last
 /// piece of one pixel would cost nearly what a full one does.
+#[derive(Debug, Clone)]
+pub(super) struct Pieces {
+    next: usize,
+    /// Length of the short ones, how many of these are left, and how many longer by one.
+    short: usize,
+    shorts: usize,
+    longs: usize,
+}
+
 #[inline(always)]
-pub(super) fn pieces(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = n.div_ceil(most);
-    (0..count).map(move |piece| n * piece / count..n * (piece + 1) / count)
+pub(super) fn pieces(n: usize, most: usize) -> Pieces {
+    let count = n.div_ceil(most).max(1);
+    Pieces {
+        next: 0,
+        short: n / count,
+        shorts: if n == 0 { 0 } else { count - n % count },
+        longs: n % count,
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Range<usize>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let length = if self.longs > 0 {
+            self.longs -= 1;
+            self.short + 1
+        } else {
+            self.shorts = self.shorts.checked_sub(1)?;
+            self.short
+        };
+        let from = self.next;
+        self.next += length;
+        Some(from..self.next)
+    }
 }
 
 #[cfg(test)]

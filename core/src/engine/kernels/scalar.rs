@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
-    Kernels, MaxPool, PackedConv, PackedDepthwise, Shape, Source, Target, Window,
+    Kernels, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Source, Target, Window,
 };
 
 /// The level that every CPU has.
@@ -167,6 +167,18 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>) {
                 unsafe { output.put(y * shape.output.1 + x, c, value) };
             }
         }
+    }
+}
+
+pub(super) unsafe fn quantize(job: &Quantize, values: Range<usize>) {
+    let whole = Clamp {
+        zero_point: job.zero_point,
+        low: i32::from(Act::MIN),
+        high: i32::from(Act::MAX),
+    };
+    for at in values {
+        // SAFETY: within both tensors.
+        unsafe { *job.output.add(at) = whole.store(*job.input.add(at) / job.scale) };
     }
 }
 

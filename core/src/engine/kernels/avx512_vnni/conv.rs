@@ -3,10 +3,12 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{LANES, first_lanes, requantize};
+use super::{LANES, requantize};
 use crate::engine::kernels::patches::{self, Patches, pieces};
 use crate::engine::kernels::scalar::folded_bias;
-use crate::engine::kernels::{Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window};
+use crate::engine::kernels::{
+    Act, Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window,
+};
 
 /// Inputs that one product takes.
 const INPUTS: usize = 4;
@@ -144,25 +146,65 @@ unsafe fn tile<const V: usize, const R: usize>(
                 }
             }
         }
-        let left = job.shape.channels_out - channel;
-        let scale = packed.multipliers.as_ptr().add(channel);
-        for v in 0..V {
-            let scale = _mm512_loadu_ps(scale.add(v * LANES));
-            let mask = first_lanes(left - v * LANES);
-            for (r, sums) in sums.iter().enumerate() {
-                match job.output {
-                    ConvOutput::Act(target, clamp) => {
-                        let to = target.pointer.add((pixel + r) * target.stride + channel);
-                        let levels = requantize(sums[v], scale, clamp);
-                        _mm_mask_storeu_epi8(to.add(v * LANES).cast(), mask, levels);
-                    }
-                    ConvOutput::F32(logits) => {
-                        let to = logits.add((pixel + r) * job.shape.channels_out + channel);
-                        let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scale);
-                        _mm512_mask_storeu_ps(to.add(v * LANES), mask, value);
-                    }
+        // Rows by number, not in a loop: sums that are indexed by a variable would live in
+        // memory.
+        macro_rules! rows {
+            ($($r:literal)*) => {$(
+                if $r < R {
+                    put::<V>(job, channel, pixel + $r, sums[$r]);
+                }
+            )*};
+        }
+        rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    }
+}
+
+/// One pixel's sums as what the convolution gives.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn put<const V: usize>(job: &Conv, channel: usize, pixel: usize, sums: [__m512i; V]) {
+    let left = (job.shape.channels_out - channel).min(V * LANES);
+    // SAFETY: within the output; multipliers are padded to whole vectors.
+    unsafe {
+        let scales = job.packed.multipliers.as_ptr().add(channel);
+        let scales = [0, 1, 2, 3].map(|v| _mm512_loadu_ps(scales.add(v.min(V - 1) * LANES)));
+        match job.output {
+            ConvOutput::Act(target, clamp) => {
+                let to = target.pointer.add(pixel * target.stride + channel);
+                let sums = [0, 1, 2, 3].map(|v| sums[v.min(V - 1)]);
+                store::<V>(to, requantize(sums, scales, clamp), left);
+            }
+            ConvOutput::F32(logits) => {
+                let to = logits.add(pixel * job.shape.channels_out + channel);
+                for (v, &sums) in sums.iter().enumerate() {
+                    let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scales[v]);
+                    let mask = first_lanes(left - v * LANES);
+                    _mm512_mask_storeu_ps(to.add(v * LANES), mask, value);
                 }
             }
         }
     }
+}
+
+/// The first `left` values of `V` vectors' 64.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn store<const V: usize>(to: *mut Act, values: __m512i, left: usize) {
+    // SAFETY: `to` has room for `left` values, at most `V * LANES`.
+    unsafe {
+        match V {
+            _ if left < V * LANES => {
+                _mm512_mask_storeu_epi8(to.cast(), (1 << left) - 1, values);
+            }
+            1 => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(values)),
+            2 => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(values)),
+            3 => _mm512_mask_storeu_epi8(to.cast(), (1 << 48) - 1, values),
+            _ => _mm512_storeu_si512(to.cast(), values),
+        }
+    }
+}
+
+/// A mask of the first `n` lanes, all where there are more.
+fn first_lanes(n: usize) -> __mmask16 {
+    if n >= LANES { !0 } else { (1 << n) - 1 }
 }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{first_lanes, requantize};
+use super::requantize;
 use crate::engine::kernels::lines::{self, BLOCK_BYTES, CHANNELS, Lines, ROWS, Row};
 use crate::engine::kernels::patches::pieces;
 use crate::engine::kernels::{Act, Depthwise};
@@ -20,12 +20,13 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
     // to whole blocks.
     unsafe {
         let make = |rows: [Row; ROWS], line: usize| {
-            interleave(job, &lines, rows, &padding, scratch.add(lines.at(line)));
+            interleave(job, &lines, rows, &padding, scratch.add(line));
         };
-        let visit = |y: usize| {
+        let tiles = pieces(job.shape.output.1, TILE_PIXELS);
+        let visit = |y: usize, slot: usize| {
             for block in 0..blocks {
-                for pixels in pieces(job.shape.output.1, TILE_PIXELS) {
-                    let at = (y, pixels.start, block);
+                for pixels in tiles.clone() {
+                    let at = (y, slot, pixels.start, block);
                     match pixels.len() {
                         1 => tile::<1>(job, &lines, at, scratch),
                         2 => tile::<2>(job, &lines, at, scratch),
@@ -53,7 +54,7 @@ unsafe fn interleave(
     padding: &[Act; CHANNELS],
     to: *mut u8,
 ) {
-    let channels = job.shape.channels_out;
+    let blocks = lines.pixel_bytes / BLOCK_BYTES;
     let left = job.window.pad.1.min(lines.pixels);
     let right = (left + job.shape.input.1).min(lines.pixels);
     // SAFETY: sixteen bytes from the last block of the last pixel are at most fifteen
@@ -66,32 +67,42 @@ unsafe fn interleave(
                 _mm512_store_si512(to.add(at).cast(), zero);
             }
         }
-        for x in left..right {
-            let mut to = to.add(x * lines.pixel_bytes);
-            let pixel = rows.map(|row| row.first.add((x - left) * row.pixel));
-            for c in (0..channels).step_by(CHANNELS) {
-                let read =
-                    |row: usize| _mm_loadu_si128(pixel[row].add(c * rows[row].channel).cast());
-                let [a, b, c, d] = [read(0), read(1), read(2), read(3)];
-                let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
-                _mm_store_si128(to.cast(), _mm_unpacklo_epi16(ab, cd));
-                _mm_store_si128(to.add(16).cast(), _mm_unpackhi_epi16(ab, cd));
-                let (ab, cd) = (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d));
-                _mm_store_si128(to.add(32).cast(), _mm_unpacklo_epi16(ab, cd));
-                _mm_store_si128(to.add(48).cast(), _mm_unpackhi_epi16(ab, cd));
+        // Hidden from the compiler, which knows the two shuffles as one and makes it of ten.
+        let by_quarters = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let by_quarters = std::hint::black_box(by_quarters);
+        let by_channels = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let by_channels = std::hint::black_box(_mm512_broadcast_i32x4(by_channels));
+        let mut pixel = rows.map(|row| row.first);
+        let mut to = to.add(left * lines.pixel_bytes);
+        for _ in left..right {
+            let mut from = pixel;
+            for _ in 0..blocks {
+                let four = _mm512_castsi128_si512(_mm_loadu_si128(from[0].cast()));
+                let four = _mm512_inserti32x4::<1>(four, _mm_loadu_si128(from[1].cast()));
+                let four = _mm512_inserti32x4::<2>(four, _mm_loadu_si128(from[2].cast()));
+                let four = _mm512_inserti32x4::<3>(four, _mm_loadu_si128(from[3].cast()));
+                // Four channels of all rows to a quarter, then the rows side by side.
+                let four = _mm512_permutexvar_epi32(by_quarters, four);
+                _mm512_store_si512(to.cast(), _mm512_shuffle_epi8(four, by_channels));
                 to = to.add(BLOCK_BYTES);
+                for (from, row) in from.iter_mut().zip(&rows) {
+                    *from = from.add(row.block);
+                }
+            }
+            for (pixel, row) in pixel.iter_mut().zip(&rows) {
+                *pixel = pixel.add(row.pixel);
             }
         }
     }
 }
 
-/// `R` pixels from `(y, x)` on, by one block of channels.
+/// `R` pixels from `(y, x)` on, by one block of channels; the lines begin in `slot`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn tile<const R: usize>(
     job: &Depthwise,
     lines: &Lines,
-    (y, x, block): (usize, usize, usize),
+    (y, slot, x, block): (usize, usize, usize, usize),
     scratch: *const u8,
 ) {
     let Depthwise {
@@ -111,7 +122,7 @@ unsafe fn tile<const R: usize>(
         let weights = block * lines.groups * kernel_w * BLOCK_BYTES;
         let mut weights = packed.weights.as_ptr().add(weights);
         for group in 0..lines.groups {
-            let line = lines.at(y * window.stride.0 + group * ROWS);
+            let line = lines.at(slot, group);
             let mut from = scratch.add(line + block * BLOCK_BYTES + x * step);
             for _ in 0..kernel_w {
                 let w = _mm512_load_si512(weights.cast());
@@ -124,11 +135,35 @@ unsafe fn tile<const R: usize>(
             }
         }
         let scale = _mm512_loadu_ps(packed.multipliers.as_ptr().add(channel));
-        let mask = first_lanes(shape.channels_out - channel);
-        for (r, sum) in sums.iter().enumerate() {
-            let pixel = y * shape.output.1 + x + r;
-            let to = output.pointer.add(pixel * output.stride + channel);
-            _mm_mask_storeu_epi8(to.cast(), mask, requantize(*sum, scale, clamp));
+        let left = shape.channels_out - channel;
+        let pixel = y * shape.output.1 + x;
+        let to = output.pointer.add(pixel * output.stride + channel);
+        for four in (0..R).step_by(4) {
+            let of = [0, 1, 2, 3].map(|at| sums[(four + at).min(R - 1)]);
+            let values = requantize(of, [scale; 4], clamp);
+            macro_rules! put {
+                ($($at:literal)*) => {$(
+                    if four + $at < R {
+                        let to = to.add((four + $at) * output.stride);
+                        store(to, _mm512_extracti32x4_epi32::<$at>(values), left);
+                    }
+                )*};
+            }
+            put!(0 1 2 3);
+        }
+    }
+}
+
+/// The first `left` of sixteen values.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn store(to: *mut Act, values: __m128i, left: usize) {
+    // SAFETY: `to` has room for as many.
+    unsafe {
+        if left >= CHANNELS {
+            _mm_storeu_si128(to.cast(), values);
+        } else {
+            _mm_mask_storeu_epi8(to.cast(), (1 << left) - 1, values);
         }
     }
 }

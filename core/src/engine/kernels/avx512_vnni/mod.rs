@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::{
     Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, Kernels, MaxPool, PackedConv,
-    PackedDepthwise, Shape, Window, lines, loops,
+    PackedDepthwise, Quantize, Shape, Window, lines, loops,
 };
 
 /// Values of a vector of sums.
@@ -65,6 +65,11 @@ impl Kernels for Avx512Vnni {
         unsafe { depthwise::depthwise(job, rows, scratch) }
     }
 
+    unsafe fn quantize(&self, job: &Quantize, values: Range<usize>) {
+        // SAFETY: as in `conv`.
+        unsafe { quantize(job, values) }
+    }
+
     unsafe fn add(&self, job: &Add, pixels: Range<usize>) {
         // SAFETY: as in `conv`.
         unsafe { add(job, pixels) }
@@ -84,6 +89,12 @@ impl Kernels for Avx512Vnni {
         // SAFETY: as in `conv`.
         unsafe { average_pool(job, rows) }
     }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn quantize(job: &Quantize, values: Range<usize>) {
+    // SAFETY: the caller's promise.
+    unsafe { loops::quantize(job, values) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -110,28 +121,24 @@ unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
     unsafe { loops::average_pool(job, rows) }
 }
 
-/// A mask of the first `n` lanes, all where there are more.
-#[inline(always)]
-fn first_lanes(n: usize) -> __mmask16 {
-    if n >= LANES { !0 } else { (1 << n) - 1 }
-}
-
-/// Sixteen sums as stored values, see [`Clamp::store`].
+/// Four vectors of sums as 64 stored values in the order of their lanes, see
+/// [`Clamp::store`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn requantize(sums: __m512i, scale: __m512, clamp: Clamp) -> __m128i {
+fn requantize(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i {
     let high = _mm512_set1_ps((clamp.high - clamp.zero_point) as f32);
-    let low = _mm512_set1_epi32(clamp.low);
-    let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
-    // Rounds to nearest, ties to even: nothing here changes the rounding mode. Below, a
-    // value out of range turns into the least integer, which the clamp takes up.
-    let level = _mm512_cvtps_epi32(_mm512_min_ps(value, high));
-    let level = _mm512_add_epi32(
-        _mm512_max_epi32(
-            level,
-            _mm512_sub_epi32(low, _mm512_set1_epi32(clamp.zero_point)),
-        ),
-        _mm512_set1_epi32(clamp.zero_point),
-    );
-    _mm512_cvtepi32_epi8(level)
+    let level = |v: usize| {
+        let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
+        // Rounds to nearest, ties to even: nothing here changes the rounding mode. What is
+        // too small for an integer becomes the least one, and saturates below.
+        _mm512_cvtps_epi32(_mm512_min_ps(value, high))
+    };
+    let zero = _mm512_set1_epi16(clamp.zero_point as i16);
+    let words =
+        |a: usize, b: usize| _mm512_adds_epi16(_mm512_packs_epi32(level(a), level(b)), zero);
+    // Packing works within quarters of a vector; the permutation puts them in order.
+    let bytes = _mm512_packus_epi16(words(0, 1), words(2, 3));
+    let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(clamp.low as u8 as i8));
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_permutexvar_epi32(order, bytes)
 }
