@@ -98,7 +98,7 @@ enum Inner {
 pub struct Operation {
     /// The ONNX node that it comes from.
     pub node: String,
-    /// What runs it: `pointwise`, `conv`, `depthwise`, `add`, `affine`, `copy`,
+    /// What runs it: `pointwise`, `conv`, `depthwise`, `add`, `lookup`, `affine`, `copy`,
     /// `max_pool`, `average_pool`, `pad`, `permute`, `quantize`, `dequantize`, `softmax`,
     /// or `tract` where there is no integer kernel.
     pub kind: &'static str,

@@ -312,6 +312,15 @@ impl Program {
                     },
                     range,
                 ),
+                Work::Lookup(table) => kernels.lookup(
+                    &kernels::Lookup {
+                        channels: self.plan.tensors[output].channels,
+                        input: source(0),
+                        output: target(),
+                        table,
+                    },
+                    range,
+                ),
                 Work::Affine {
                     zero_point,
                     scale,

@@ -2,7 +2,8 @@
 //! zero points in the stored domain, how far a step can be split.
 
 use crate::engine::kernels::{
-    ACT_OFFSET, Act, Clamp, ConvWeights, Kernels, PackedConv, PackedDepthwise, Shape, Window, act,
+    ACT_OFFSET, Act, Clamp, ConvWeights, Kernels, PackedConv, PackedDepthwise, Shape, Table,
+    Window, act,
 };
 use crate::engine::plan::{Convolution, Op, Place, Plan, Range, Step, WeightOrder};
 use crate::error::Result;
@@ -40,6 +41,7 @@ pub(super) enum Work {
         scales: [f32; 2],
         clamp: Clamp,
     },
+    Lookup(Box<Table>),
     Affine {
         zero_point: i32,
         scale: Vec<f32>,
@@ -148,6 +150,13 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
                 clamp: clamp(*output),
             };
             (work, pixels)
+        }
+        Op::Lookup { table } => {
+            let mut by_bits = Table([0; 256]);
+            for (x, &value) in (0..=u8::MAX).zip(table) {
+                by_bits.0[usize::from(act(x) as u8)] = act(value);
+            }
+            (Work::Lookup(Box::new(by_bits)), pixels)
         }
         Op::Affine {
             zero_point,

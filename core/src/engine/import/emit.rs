@@ -61,14 +61,20 @@ impl Import<'_> {
                 scale: factors,
                 offset,
             } => {
-                let op = Op::Affine {
-                    zero_point: input.zero_point,
-                    scale: factors
-                        .iter()
-                        .map(|factor| input.scale * factor / scale)
-                        .collect(),
-                    offset: offset.iter().map(|offset| offset / scale).collect(),
-                    output,
+                let op = match (factors.as_slice(), offset.as_slice()) {
+                    (&[factor], &[offset]) => {
+                        let of = |x: f32| (x * factor + offset).clamp(bounds.0, bounds.1);
+                        lookup(input, of, scale, zero_point)
+                    }
+                    _ => Op::Affine {
+                        zero_point: input.zero_point,
+                        scale: factors
+                            .iter()
+                            .map(|factor| input.scale * factor / scale)
+                            .collect(),
+                        offset: offset.iter().map(|offset| offset / scale).collect(),
+                        output,
+                    },
                 };
                 (vec![input.tensor], op)
             }
@@ -114,25 +120,10 @@ impl Import<'_> {
             return Ok((view.tensor, view.layout));
         }
         let layout = view.layout.clone();
-        let op = self.requantization(&view, scale, zero_point, (f32::NEG_INFINITY, f32::INFINITY));
+        let op = lookup(&view, |x| x, scale, zero_point);
         let tensor = self.tensor(Kind::Byte, &layout);
         self.step(node, &[view.tensor], tensor, op);
         Ok((tensor, layout))
-    }
-
-    fn requantization(
-        &self,
-        view: &Dequantized,
-        scale: f32,
-        zero_point: u8,
-        bounds: (f32, f32),
-    ) -> Op {
-        Op::Affine {
-            zero_point: view.zero_point,
-            scale: vec![view.scale / scale],
-            offset: vec![0.0],
-            output: range(bounds, scale, zero_point),
-        }
     }
 
     /// Tensors side by side along their channels.
@@ -156,7 +147,7 @@ impl Import<'_> {
             let op = if same {
                 Op::Copy
             } else {
-                self.requantization(part, scale, zero_point, bounds)
+                lookup(part, |x| x.clamp(bounds.0, bounds.1), scale, zero_point)
             };
             self.step(node, &[part.tensor], segment, op);
         }
@@ -350,6 +341,19 @@ impl Import<'_> {
             .inline
             .extend(shifted.iter().map(|weight| weight.cast_unsigned()));
         Ok(Place::Inline(at))
+    }
+}
+
+/// `of` over all real values that a tensor's integers stand for, in integers of `scale` and
+/// `zero_point`: rounded as DequantizeLinear and QuantizeLinear define it.
+fn lookup(view: &Dequantized, of: impl Fn(f32) -> f32, scale: f32, zero_point: u8) -> Op {
+    let level = |x: u8| {
+        let real = f32::from(i16::from(x) - i16::from(view.zero_point)) * view.scale;
+        // `as` saturates.
+        ((of(real) / scale).round_ties_even() + f32::from(zero_point)) as u8
+    };
+    Op::Lookup {
+        table: (0..=u8::MAX).map(level).collect(),
     }
 }
 

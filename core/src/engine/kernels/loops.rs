@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::scalar::tapped;
-use super::{Act, Add, Affine, AveragePool, Clamp, MaxPool, Quantize};
+use super::{ACT_OFFSET, Act, Add, Affine, AveragePool, Clamp, MaxPool, Quantize};
 
 /// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
 /// applied, so the conversion needs no checks.
@@ -27,7 +27,7 @@ fn bounds(clamp: Clamp) -> (f32, f32, i32) {
 }
 
 /// Where nothing lies between pixels, all of them are one run: `(runs, length)`.
-fn runs(pixels: &Range<usize>, channels: usize, strides: &[usize]) -> (usize, usize) {
+pub(super) fn runs(pixels: &Range<usize>, channels: usize, strides: &[usize]) -> (usize, usize) {
     if strides.iter().all(|&stride| stride == channels) {
         (1, pixels.len() * channels)
     } else {
@@ -188,7 +188,12 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
         output,
         ..
     } = *job;
-    let (low, high, zero) = bounds(job.clamp);
+    let Clamp {
+        zero_point,
+        low,
+        high,
+    } = job.clamp;
+    let [zero, low, high] = [zero_point, low, high].map(|level| (level - ACT_OFFSET) as f32);
     let (kernel_h, kernel_w) = window.kernel;
     for y in rows {
         for x in 0..shape.output.1 {
@@ -225,7 +230,7 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
                     std::slice::from_raw_parts_mut(to, channels)
                 };
                 for (to, &sum) in to.iter_mut().zip(&sums) {
-                    *to = level((sum - nothing) as f32 * scale, low, high, zero);
+                    *to = level((sum - nothing) as f32 * scale + zero, low, high, ACT_OFFSET);
                 }
             }
         }

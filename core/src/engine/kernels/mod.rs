@@ -165,9 +165,23 @@ pub(crate) struct Add {
     pub(crate) clamp: Clamp,
 }
 
+/// A function of single values, as a table: `table[x]`, `x` as unsigned. A requantization,
+/// a ReLU between other scales.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup<'a> {
+    pub(crate) channels: usize,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    pub(crate) table: &'a Table,
+}
+
+/// What each of the 256 stored values becomes, by its bits.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+pub(crate) struct Table(pub(crate) [Act; 256]);
+
 /// A multiply-add per channel: `clamp((x - zero_point) as f32 * scale[c] + offset[c])`,
-/// product and sum each rounded to `f32`. A batch norm that could not be folded, a
-/// requantization, a ReLU.
+/// product and sum each rounded to `f32`. A batch norm that could not be folded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Affine<'a> {
     pub(crate) channels: usize,
@@ -203,8 +217,11 @@ pub(crate) struct MaxPool {
     pub(crate) pad_value: Option<Act>,
 }
 
-/// An average pool: `clamp((sum - n * zero_point) as f32 * (ratio / n as f32))`. The sum
-/// is over the values inside the image; `n` counts those, or all of the window with
+/// An average pool: with `mean` = `(sum - n * zero_point) as f32 * (ratio / n as f32)`, the
+/// clamp's zero point in the `u8` domain is added to it as `f32`, and the sum is rounded to
+/// even and clamped. (Elsewhere the zero point is added behind the rounding. The two differ
+/// at ties, which means of a few values often are; ONNX Runtime takes them so.) The sum is
+/// over the values inside the image; `n` counts those, or all of the window with
 /// `count_padding` (padding then counts as the zero point, so it adds nothing to the
 /// difference).
 #[derive(Debug, Clone, Copy)]
@@ -280,6 +297,12 @@ pub(crate) trait Kernels: Sync {
     unsafe fn add(&self, job: &Add, pixels: Range<usize>) {
         // SAFETY: the caller's promise is passed on.
         unsafe { scalar::add(job, pixels) }
+    }
+
+    /// Pixels `pixels` through a table.
+    unsafe fn lookup(&self, job: &Lookup, pixels: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::lookup(job, pixels) }
     }
 
     /// Pixels `pixels` of a multiply-add.

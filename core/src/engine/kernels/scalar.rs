@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::{
-    Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
-    Kernels, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Source, Target, Window,
+    ACT_OFFSET, Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights,
+    Depthwise, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Source,
+    Target, Window,
 };
 
 /// The level that every CPU has.
@@ -26,6 +27,15 @@ impl Clamp {
         // and keeps the conversion in range.
         let rounded = value.max(low).min(high).round_ties_even() as i32;
         (rounded + self.zero_point) as Act
+    }
+
+    /// As [`Clamp::store`], with the zero point added before the rounding: see
+    /// [`AveragePool`].
+    pub(crate) fn store_mean(self, mean: f32) -> Act {
+        let [zero, low, high] =
+            [self.zero_point, self.low, self.high].map(|level| (level - ACT_OFFSET) as f32);
+        let rounded = (mean + zero).max(low).min(high).round_ties_even() as i32;
+        (rounded + ACT_OFFSET) as Act
     }
 }
 
@@ -195,6 +205,18 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
     }
 }
 
+pub(super) unsafe fn lookup(job: &Lookup, pixels: Range<usize>) {
+    for pixel in pixels {
+        for c in 0..job.channels {
+            // SAFETY: within both tensors.
+            unsafe {
+                let x = job.input.at(pixel, c) as u8;
+                job.output.put(pixel, c, job.table.0[usize::from(x)]);
+            }
+        }
+    }
+}
+
 pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
     let of = |values: &[f32], c: usize| {
         if values.len() == 1 {
@@ -271,7 +293,7 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
                 let difference = sum - inside as i32 * job.zero_point;
                 let value = difference as f32 * (job.ratio / n as f32);
                 // SAFETY: within the output.
-                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store(value)) };
+                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store_mean(value)) };
             }
         }
     }

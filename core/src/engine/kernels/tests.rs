@@ -365,7 +365,7 @@ fn depthwise_convolutions() {
 }
 
 #[test]
-fn sums_and_multiply_adds() {
+fn sums_tables_and_multiply_adds() {
     let scalar = &scalar::Scalar as &dyn Kernels;
     let mut random = Random(3);
     for level in others() {
@@ -407,6 +407,29 @@ fn sums_and_multiply_adds() {
                     };
                     // SAFETY: as above.
                     unsafe { kernels.add(&job, range) };
+                },
+            );
+            let mut table = Table([0; 256]);
+            table
+                .0
+                .iter_mut()
+                .for_each(|value| *value = act(random.byte()));
+            compare(
+                &format!("lookup {what}"),
+                &mut random,
+                size,
+                pixels,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let (input, table) = (a.source(), &table);
+                    let job = Lookup {
+                        channels,
+                        input,
+                        output,
+                        table,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.lookup(&job, range) };
                 },
             );
             compare(

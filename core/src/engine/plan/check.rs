@@ -240,6 +240,11 @@ fn check_step(
             )?;
             range(output)
         }
+        Op::Lookup { table } => {
+            kinds(Kind::Byte, Kind::Byte)?;
+            same_sides()?;
+            ensure(table.len() == 256, "has a table of other than 256 values")
+        }
         Op::Affine {
             scale,
             offset,

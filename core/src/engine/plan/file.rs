@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const MAGIC: [u8; 8] = *b"ETALPLAN";
 /// Raised with every change of what a plan means or how it is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MODEL_AT: usize = 12;
 const BODY_HASH_AT: usize = 44;
 const BODY_AT: usize = 76;

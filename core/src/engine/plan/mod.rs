@@ -145,6 +145,10 @@ pub(crate) enum Op {
         scales: [f32; 2],
         output: Range,
     },
+    /// What each of the 256 values becomes.
+    Lookup {
+        table: Vec<u8>,
+    },
     /// `(x - zero_point) * scale + offset` per channel (or one of each for all).
     Affine {
         zero_point: u8,
@@ -209,6 +213,7 @@ impl Op {
             Op::Conv(_) => "conv",
             Op::Depthwise(_) => "depthwise",
             Op::Add { .. } => "add",
+            Op::Lookup { .. } => "lookup",
             Op::Affine { .. } => "affine",
             Op::Copy => "copy",
             Op::MaxPool { .. } => "max_pool",

@@ -13,8 +13,8 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::{
-    Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, Kernels, MaxPool, PackedConv,
-    PackedDepthwise, Quantize, Shape, Window, lines, loops,
+    Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, Kernels, Lookup, MaxPool,
+    PackedConv, PackedDepthwise, Quantize, Shape, Window, lines, loops, scalar,
 };
 
 /// Values of a vector of sums.
@@ -75,6 +75,16 @@ impl Kernels for Avx512Vnni {
         unsafe { add(job, pixels) }
     }
 
+    unsafe fn lookup(&self, job: &Lookup, pixels: Range<usize>) {
+        if is_x86_feature_detected!("avx512vbmi") {
+            // SAFETY: as in `conv`, and the CPU has VBMI.
+            unsafe { lookup(job, pixels) }
+        } else {
+            // SAFETY: the caller's promise is passed on.
+            unsafe { scalar::lookup(job, pixels) }
+        }
+    }
+
     unsafe fn affine(&self, job: &Affine, pixels: Range<usize>) {
         // SAFETY: as in `conv`.
         unsafe { affine(job, pixels) }
@@ -101,6 +111,42 @@ unsafe fn quantize(job: &Quantize, values: Range<usize>) {
 unsafe fn add(job: &Add, pixels: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe { loops::add(job, pixels) }
+}
+
+/// A table is four registers: VPERMI2B looks up seven bits in two of them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+unsafe fn lookup(job: &Lookup, pixels: Range<usize>) {
+    let strides = [job.input.stride, job.output.stride];
+    let (runs, length) = loops::runs(&pixels, job.channels, &strides);
+    // SAFETY: within both tensors; loads and stores leave out what is behind them.
+    unsafe {
+        let table = job.table.0.as_ptr();
+        let quarter = |at: usize| _mm512_load_si512(table.add(at * 64).cast());
+        let table = [quarter(0), quarter(1), quarter(2), quarter(3)];
+        let of = |x: __m512i| {
+            let low = _mm512_permutex2var_epi8(table[0], x, table[1]);
+            let high = _mm512_permutex2var_epi8(table[2], x, table[3]);
+            _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high)
+        };
+        for pixel in pixels.start..pixels.start + runs {
+            let from = job.input.pointer.add(pixel * job.input.stride).cast::<i8>();
+            let to = job
+                .output
+                .pointer
+                .add(pixel * job.output.stride)
+                .cast::<i8>();
+            let whole = length / 64 * 64;
+            for at in (0..whole).step_by(64) {
+                let x = _mm512_loadu_si512(from.add(at).cast());
+                _mm512_storeu_si512(to.add(at).cast(), of(x));
+            }
+            if whole < length {
+                let mask = (1 << (length - whole)) - 1;
+                let x = _mm512_maskz_loadu_epi8(mask, from.add(whole));
+                _mm512_mask_storeu_epi8(to.add(whole), mask, of(x));
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
