@@ -295,8 +295,8 @@ impl Program {
                     scratch,
                 ),
                 Work::Add {
-                    zeros,
                     scales,
+                    offset,
                     clamp,
                 } => kernels.add(
                     &kernels::Add {
@@ -304,10 +304,9 @@ impl Program {
                         a: source(0),
                         b: source(1),
                         output: target(),
-                        zero_a: zeros[0],
-                        zero_b: zeros[1],
                         scale_a: scales[0],
                         scale_b: scales[1],
+                        offset: *offset,
                         clamp: *clamp,
                     },
                     range,

@@ -37,8 +37,8 @@ pub(super) enum Work {
         packed: PackedDepthwise,
     },
     Add {
-        zeros: [i32; 2],
         scales: [f32; 2],
+        offset: f32,
         clamp: Clamp,
     },
     Lookup(Box<Table>),
@@ -140,13 +140,13 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
             )
         }
         Op::Add {
-            zero_points,
             scales,
+            offset,
             output,
         } => {
             let work = Work::Add {
-                zeros: zero_points.map(stored),
                 scales: *scales,
+                offset: *offset,
                 clamp: clamp(*output),
             };
             (work, pixels)

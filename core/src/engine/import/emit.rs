@@ -49,10 +49,12 @@ impl Import<'_> {
             }
             PendingOp::Add(inputs) => {
                 let [a, b] = inputs.as_ref();
+                let scales = [a.scale / scale, b.scale / scale];
+                let zeros = [a.zero_point, b.zero_point].map(f32::from);
                 let op = Op::Add {
-                    zero_points: [a.zero_point, b.zero_point],
-                    scales: [a.scale / scale, b.scale / scale],
-                    output,
+                    scales,
+                    offset: sum_offset(scales, zeros, zero_point),
+                    output: unshifted(output),
                 };
                 (vec![a.tensor, b.tensor], op)
             }
@@ -60,11 +62,24 @@ impl Import<'_> {
                 input,
                 scale: factors,
                 offset,
+                stored,
             } => {
-                let op = match (factors.as_slice(), offset.as_slice()) {
-                    (&[factor], &[offset]) => {
+                let op = match (factors.as_slice(), offset.as_slice(), stored) {
+                    (&[factor], &[offset], _) => {
                         let of = |x: f32| (x * factor + offset).clamp(bounds.0, bounds.1);
                         lookup(input, of, scale, zero_point)
+                    }
+                    (_, _, Some(added)) => {
+                        let scales = [input.scale / scale, added.scale / scale];
+                        let zeros = [f32::from(input.zero_point), added.zero_point];
+                        let offset = sum_offset(scales, zeros, zero_point);
+                        let sum = |&integer: &f32| integer.mul_add(scales[1], offset);
+                        Op::Affine {
+                            zero_point: 0,
+                            scale: vec![scales[0]],
+                            offset: added.integers.iter().map(sum).collect(),
+                            output: unshifted(output),
+                        }
                     }
                     _ => Op::Affine {
                         zero_point: input.zero_point,
@@ -354,6 +369,21 @@ fn lookup(view: &Dequantized, of: impl Fn(f32) -> f32, scale: f32, zero_point: u
     };
     Op::Lookup {
         table: (0..=u8::MAX).map(level).collect(),
+    }
+}
+
+/// What is left of a sum of quantized values when the values themselves have gone in with
+/// their zero points: rounded as ONNX Runtime's QLinearAdd does on x86, so that sums that
+/// fall between two levels fall to the same side.
+fn sum_offset(scales: [f32; 2], zeros: [f32; 2], zero_point: u8) -> f32 {
+    f32::from(zero_point) - scales[0].mul_add(zeros[0], scales[1] * zeros[1])
+}
+
+/// The same levels for a result that has its zero point in it already.
+fn unshifted(range: Range) -> Range {
+    Range {
+        zero_point: 0,
+        ..range
     }
 }
 

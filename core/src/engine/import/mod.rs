@@ -6,10 +6,11 @@
 //! on such labels is kept pending, and the QuantizeLinear behind it makes a step of the
 //! two. What has no integer form becomes a step that tract runs.
 //!
-//! Pieces: [`value`] what a name stands for, [`nodes`] and [`shapes`] ONNX' operators,
-//! [`emit`] pending operations into steps, [`leftover`] the rest, on tract.
+//! Pieces: [`value`] what a name stands for, [`nodes`], [`elementwise`] and [`shapes`] ONNX'
+//! operators, [`emit`] pending operations into steps, [`leftover`] the rest, on tract.
 
 mod attributes;
+mod elementwise;
 mod emit;
 mod leftover;
 mod nodes;

@@ -248,6 +248,33 @@ impl Stored {
     }
 }
 
+/// A constant summand, `(x - zero_point) * scale`.
+#[derive(Debug, Clone)]
+pub(super) struct StoredOffset {
+    pub(super) integers: Vec<f32>,
+    pub(super) zero_point: f32,
+    pub(super) scale: f32,
+}
+
+impl Stored {
+    /// The constant behind a name, where one scale holds for all of it.
+    pub(super) fn offset_of(value: &Value) -> Option<StoredOffset> {
+        let Value::Stored(stored) = value else {
+            return None;
+        };
+        let (&[scale], &[zero_point]) = (stored.scales.as_slice(), stored.zero_points.as_slice())
+        else {
+            return None;
+        };
+        let integers = stored.constant.integers()?;
+        Some(StoredOffset {
+            integers: integers.iter().map(|&value| value as f32).collect(),
+            zero_point: zero_point as f32,
+            scale,
+        })
+    }
+}
+
 /// Pixels around an image that a Pad node or a Slice put there or took away
 /// (negative): top, left, bottom, right.
 pub(super) type Border = [isize; 4];
@@ -293,6 +320,8 @@ pub(super) enum PendingOp {
         input: Dequantized,
         scale: Vec<f32>,
         offset: Vec<f32>,
+        /// The offset as the graph stores it, where the operation is its sum and no more.
+        stored: Option<StoredOffset>,
     },
     /// Along the innermost side.
     Concat(Vec<Dequantized>),

@@ -24,14 +24,15 @@ const TILE_PIXELS: usize = 6;
 /// A block's widened activations stay in the second-level cache while all weights pass.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// The level of CPUs with AVX2.
+/// The level of CPUs with AVX2 and FMA.
 pub(super) struct Avx2(());
 
 static AVX2: Avx2 = Avx2(());
 
 /// The level, where this CPU has it.
 pub(super) fn avx2() -> Option<&'static dyn Kernels> {
-    std::arch::is_x86_feature_detected!("avx2").then_some(&AVX2 as &dyn Kernels)
+    let there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    there.then_some(&AVX2 as &dyn Kernels)
 }
 
 /// How far a patch is from the next in the block, in 16-bit values: the products are
@@ -483,13 +484,13 @@ unsafe fn quantize(job: &Quantize, values: Range<usize>) {
     unsafe { loops::quantize(job, values) }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn add(job: &Add, pixels: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe { loops::add(job, pixels) }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn affine(job: &Affine, pixels: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe { loops::affine(job, pixels) }

@@ -75,9 +75,9 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
             )
         };
         for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
-            let a = (i32::from(a) - job.zero_a) as f32 * job.scale_a;
-            let b = (i32::from(b) - job.zero_b) as f32 * job.scale_b;
-            *to = level(a + b, low, high, zero);
+            let [a, b] = [a, b].map(|x| (i32::from(x) - ACT_OFFSET) as f32);
+            let sum = a.mul_add(job.scale_a, b.mul_add(job.scale_b, job.offset));
+            *to = level(sum, low, high, zero);
         }
     }
 }
@@ -108,11 +108,11 @@ pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
         if one {
             let (scale, offset) = (job.scale[0], job.offset[0]);
             for (to, &x) in values {
-                *to = level(real(x) * scale + offset, low, high, zero);
+                *to = level(real(x).mul_add(scale, offset), low, high, zero);
             }
         } else {
             for ((to, &x), (&scale, &offset)) in values.zip(job.scale.iter().zip(job.offset)) {
-                *to = level(real(x) * scale + offset, low, high, zero);
+                *to = level(real(x).mul_add(scale, offset), low, high, zero);
             }
         }
     }

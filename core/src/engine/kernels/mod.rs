@@ -148,20 +148,18 @@ pub(crate) struct Depthwise<'a> {
     pub(crate) clamp: Clamp,
 }
 
-/// A sum of two tensors: `clamp((a - zero_a) as f32 * scale_a + (b - zero_b) as f32 * scale_b)`,
-/// products and sum each rounded to `f32`. The differences come first, as integers: they
-/// are the same in both stored domains, so the result is the same on every platform.
+/// A sum of two tensors: `clamp(a * scale_a + (b * scale_b + offset))`, `a` and `b` as `u8`
+/// whatever the stored domain, each product and sum rounded once (fused). ONNX Runtime's
+/// QLinearAdd rounds so on x86.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Add {
     pub(crate) channels: usize,
     pub(crate) a: Source,
     pub(crate) b: Source,
     pub(crate) output: Target,
-    /// In the stored domain.
-    pub(crate) zero_a: i32,
-    pub(crate) zero_b: i32,
     pub(crate) scale_a: f32,
     pub(crate) scale_b: f32,
+    pub(crate) offset: f32,
     pub(crate) clamp: Clamp,
 }
 
@@ -181,7 +179,8 @@ pub(crate) struct Lookup<'a> {
 pub(crate) struct Table(pub(crate) [Act; 256]);
 
 /// A multiply-add per channel: `clamp((x - zero_point) as f32 * scale[c] + offset[c])`,
-/// product and sum each rounded to `f32`. A batch norm that could not be folded.
+/// rounded to `f32` once (fused). A batch norm that could not be folded, or one half of it.
+/// The difference comes first, as an integer: it is the same in both stored domains.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Affine<'a> {
     pub(crate) channels: usize,

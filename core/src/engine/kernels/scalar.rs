@@ -197,9 +197,10 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
         for c in 0..job.channels {
             // SAFETY: within the three tensors.
             unsafe {
-                let a = (job.a.at(pixel, c) - job.zero_a) as f32 * job.scale_a;
-                let b = (job.b.at(pixel, c) - job.zero_b) as f32 * job.scale_b;
-                job.output.put(pixel, c, job.clamp.store(a + b));
+                let a = (job.a.at(pixel, c) - ACT_OFFSET) as f32;
+                let b = (job.b.at(pixel, c) - ACT_OFFSET) as f32;
+                let sum = a.mul_add(job.scale_a, b.mul_add(job.scale_b, job.offset));
+                job.output.put(pixel, c, job.clamp.store(sum));
             }
         }
     }
@@ -230,7 +231,7 @@ pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
             // SAFETY: within both tensors.
             unsafe {
                 let x = (job.input.at(pixel, c) - job.zero_point) as f32;
-                let value = x * of(job.scale, c) + of(job.offset, c);
+                let value = x.mul_add(of(job.scale, c), of(job.offset, c));
                 job.output.put(pixel, c, job.clamp.store(value));
             }
         }

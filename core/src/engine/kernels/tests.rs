@@ -378,7 +378,8 @@ fn sums_tables_and_multiply_adds() {
             let (pixels, extra) = (1 + random.below(40), [0, 5][random.below(2)]);
             let a = Pixels::new(&mut random, pixels, channels, extra, false);
             let b = Pixels::new(&mut random, pixels, channels, extra, round % 3 == 0);
-            let (zero_a, zero_b) = (random.zero_point(), random.zero_point());
+            let zero_point = random.zero_point();
+            let summand = random.factor() * 100.0 - 200.0;
             let (scale_a, scale_b) = (random.factor(), random.factor());
             let clamp = random.clamp();
             let length = [1, channels][random.below(2)];
@@ -399,10 +400,9 @@ fn sums_tables_and_multiply_adds() {
                         a,
                         b,
                         output,
-                        zero_a,
-                        zero_b,
                         scale_a,
                         scale_b,
+                        offset: summand,
                         clamp,
                     };
                     // SAFETY: as above.
@@ -444,7 +444,7 @@ fn sums_tables_and_multiply_adds() {
                         channels,
                         input: a.source(),
                         output,
-                        zero_point: zero_a,
+                        zero_point,
                         scale,
                         offset,
                         clamp,

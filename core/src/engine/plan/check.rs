@@ -231,13 +231,18 @@ fn check_step(
             windowed(&conv.window)?;
             convolution(plan, conv, output.channels, 1, model_bytes)
         }
-        Op::Add { scales, output, .. } => {
+        Op::Add {
+            scales,
+            offset,
+            output,
+        } => {
             kinds(Kind::Byte, Kind::Byte)?;
             same_sides()?;
             ensure(
                 scales.iter().all(|scale| positive(*scale)),
                 "has a scale that is not positive",
             )?;
+            ensure(offset.is_finite(), "has an offset that is not finite")?;
             range(output)
         }
         Op::Lookup { table } => {

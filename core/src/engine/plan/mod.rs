@@ -140,9 +140,10 @@ pub(crate) enum Op {
     Conv(Convolution),
     Depthwise(Convolution),
     Add {
-        zero_points: [u8; 2],
         /// Input scales over the output's.
         scales: [f32; 2],
+        /// What the zero points come to.
+        offset: f32,
         output: Range,
     },
     /// What each of the 256 values becomes.
