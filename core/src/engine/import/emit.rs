@@ -87,8 +87,11 @@ impl Import<'_> {
                             .iter()
                             .map(|factor| input.scale * factor / scale)
                             .collect(),
-                        offset: offset.iter().map(|offset| offset / scale).collect(),
-                        output,
+                        offset: offset
+                            .iter()
+                            .map(|offset| offset / scale + f32::from(zero_point))
+                            .collect(),
+                        output: unshifted(output),
                     },
                 };
                 (vec![input.tensor], op)
