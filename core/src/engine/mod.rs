@@ -99,7 +99,7 @@ pub struct Operation {
     /// The ONNX node that it comes from.
     pub node: String,
     /// What runs it: `pointwise`, `conv`, `depthwise`, `add`, `lookup`, `affine`, `copy`,
-    /// `max_pool`, `average_pool`, `pad`, `permute`, `quantize`, `dequantize`, `softmax`,
+    /// `max_pool`, `average_pool`, `global_average_pool`, `pad`, `permute`, `quantize`, `dequantize`, `softmax`,
     /// or `tract` where there is no integer kernel.
     pub kind: &'static str,
     /// Height, width and channels of its result.

@@ -356,7 +356,7 @@ impl Program {
                 Work::AveragePool {
                     job,
                     zero_point,
-                    ratio,
+                    scales,
                     count_padding,
                     clamp,
                 } => kernels.average_pool(
@@ -366,8 +366,26 @@ impl Program {
                         input: source(0),
                         output: target(),
                         zero_point: *zero_point,
-                        ratio: *ratio,
+                        scale_in: scales[0],
+                        scale_out: scales[1],
                         count_padding: *count_padding,
+                        clamp: *clamp,
+                    },
+                    range,
+                    scratch,
+                ),
+                Work::GlobalAveragePool {
+                    pixels,
+                    zero_point,
+                    scale,
+                    clamp,
+                } => kernels.global_average_pool(
+                    &kernels::GlobalAveragePool {
+                        pixels: *pixels,
+                        input: source(0),
+                        output: target(),
+                        zero_point: *zero_point,
+                        scale: *scale,
                         clamp: *clamp,
                     },
                     range,

@@ -56,8 +56,14 @@ pub(super) enum Work {
     AveragePool {
         job: Windowed,
         zero_point: i32,
-        ratio: f32,
+        scales: [f32; 2],
         count_padding: bool,
+        clamp: Clamp,
+    },
+    GlobalAveragePool {
+        pixels: usize,
+        zero_point: i32,
+        scale: f32,
         clamp: Clamp,
     },
     Pad {
@@ -189,18 +195,32 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
         Op::AveragePool {
             window,
             zero_point,
-            ratio,
+            scales,
             count_padding,
             output,
         } => {
+            scratch_bytes = kernels.average_pool_scratch_bytes(&shape, window);
             let work = Work::AveragePool {
                 job: windowed(window),
                 zero_point: stored(*zero_point),
-                ratio: *ratio,
+                scales: *scales,
                 count_padding: *count_padding,
                 clamp: clamp(*output),
             };
             (work, rows)
+        }
+        Op::GlobalAveragePool {
+            zero_point,
+            scale,
+            output: range,
+        } => {
+            let work = Work::GlobalAveragePool {
+                pixels: input.pixels(),
+                zero_point: stored(*zero_point),
+                scale: *scale,
+                clamp: clamp(*range),
+            };
+            (work, (output.channels, 64))
         }
         Op::Pad { top, left, value } => (
             Work::Pad {

@@ -107,8 +107,17 @@ impl Import<'_> {
                 let op = Op::AveragePool {
                     window: *window,
                     zero_point: input.zero_point,
-                    ratio: input.scale / scale,
+                    scales: [input.scale, scale],
                     count_padding: *count_padding,
+                    output,
+                };
+                (vec![input.tensor], op)
+            }
+            PendingOp::GlobalAveragePool(input) => {
+                let pixels = self.plan.tensors[input.tensor].pixels();
+                let op = Op::GlobalAveragePool {
+                    zero_point: input.zero_point,
+                    scale: input.scale / scale / pixels as f32,
                     output,
                 };
                 (vec![input.tensor], op)

@@ -565,26 +565,13 @@ impl<'a> Import<'a> {
         if input.layout.sides[first] != 1 || axes != spatial {
             return unmatched("it averages over other sides than height and width");
         }
-        let kernel = (input.layout.sides[height], input.layout.sides[width]);
         let mut layout = input.layout.clone();
         layout.sides[height] = 1;
         layout.sides[width] = 1;
         if !keep {
             layout = Layout::row_major(vec![1, layout.sides[channels]]);
         }
-        Ok(self.pending(
-            node,
-            layout,
-            PendingOp::AveragePool {
-                input,
-                window: Window {
-                    kernel,
-                    stride: (1, 1),
-                    pad: (0, 0),
-                },
-                count_padding: false,
-            },
-        ))
+        Ok(self.pending(node, layout, PendingOp::GlobalAveragePool(input)))
     }
 
     fn softmax(&mut self, node: &'a NodeProto) -> Fused<Value> {

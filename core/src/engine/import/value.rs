@@ -330,6 +330,7 @@ pub(super) enum PendingOp {
         window: Window,
         count_padding: bool,
     },
+    GlobalAveragePool(Dequantized),
     Softmax(Dequantized),
 }
 

@@ -9,12 +9,12 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::loops;
 use super::scalar::{folded_bias, tapped};
 use super::{
     Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
-    Kernels, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Window,
+    GlobalAveragePool, Kernels, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Window,
 };
+use super::{loops, means};
 
 /// Output channels that a tile takes: two vectors of sums.
 const TILE_CHANNELS: usize = 16;
@@ -147,9 +147,18 @@ impl Kernels for Avx2 {
         unsafe { max_pool(job, rows) }
     }
 
-    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>) {
+    fn average_pool_scratch_bytes(&self, shape: &Shape, window: &Window) -> usize {
+        means::scratch_bytes(shape, window)
+    }
+
+    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>, scratch: *mut u8) {
         // SAFETY: as in `conv`.
-        unsafe { average_pool(job, rows) }
+        unsafe { average_pool(job, rows, scratch) }
+    }
+
+    unsafe fn global_average_pool(&self, job: &GlobalAveragePool, channels: Range<usize>) {
+        // SAFETY: as in `conv`.
+        unsafe { global_average_pool(job, channels) }
     }
 }
 
@@ -503,7 +512,13 @@ unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
+unsafe fn average_pool(job: &AveragePool, rows: Range<usize>, scratch: *mut u8) {
     // SAFETY: the caller's promise.
-    unsafe { loops::average_pool(job, rows) }
+    unsafe { means::average_pool(job, rows, scratch) }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn global_average_pool(job: &GlobalAveragePool, channels: Range<usize>) {
+    // SAFETY: the caller's promise.
+    unsafe { means::global_average_pool(job, channels) }
 }

@@ -1,23 +1,23 @@
-//! Sums, multiply-adds and pools as loops that the compiler turns into vectors: a level
+//! Sums, multiply-adds and max pools as loops that the compiler turns into vectors: a level
 //! inlines them into functions of its own instruction set. They read and write runs of
 //! channels; arithmetic is the specification's, in an order that vectors keep.
-//! Left out: convolutions, which each level writes by hand.
+//! Left out: convolutions, which each level writes by hand; [`super::means`].
 
 use std::ops::Range;
 
 use super::scalar::tapped;
-use super::{ACT_OFFSET, Act, Add, Affine, AveragePool, Clamp, MaxPool, Quantize};
+use super::{ACT_OFFSET, Act, Add, Affine, Clamp, MaxPool, Quantize};
 
 /// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
 /// applied, so the conversion needs no checks.
 #[inline(always)]
-fn level(value: f32, low: f32, high: f32, zero_point: i32) -> Act {
+pub(super) fn level(value: f32, low: f32, high: f32, zero_point: i32) -> Act {
     let rounded = value.max(low).min(high).round_ties_even();
     // SAFETY: between the bounds, which are of eight bits; `max` turns NaN into `low`.
     (unsafe { rounded.to_int_unchecked::<i32>() } + zero_point) as Act
 }
 
-fn bounds(clamp: Clamp) -> (f32, f32, i32) {
+pub(super) fn bounds(clamp: Clamp) -> (f32, f32, i32) {
     let low = (clamp.low - clamp.zero_point) as f32;
     (
         low,
@@ -172,66 +172,6 @@ pub(super) unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
             }
             if !filled {
                 to.fill(Act::MIN);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
-    /// Channels that are summed at a time.
-    const CHUNK: usize = 64;
-    let AveragePool {
-        shape,
-        window,
-        input,
-        output,
-        ..
-    } = *job;
-    let Clamp {
-        zero_point,
-        low,
-        high,
-    } = job.clamp;
-    let [zero, low, high] = [zero_point, low, high].map(|level| (level - ACT_OFFSET) as f32);
-    let (kernel_h, kernel_w) = window.kernel;
-    for y in rows {
-        for x in 0..shape.output.1 {
-            let pixel = y * shape.output.1 + x;
-            for first in (0..shape.channels_out).step_by(CHUNK) {
-                let channels = (shape.channels_out - first).min(CHUNK);
-                let mut sums = [0_i32; CHUNK];
-                let mut inside = 0;
-                for tap in 0..kernel_h * kernel_w {
-                    let place = (tap / kernel_w, tap % kernel_w);
-                    let Some(source) = tapped(&shape, &window, (y, x), place) else {
-                        continue;
-                    };
-                    inside += 1;
-                    // SAFETY: within the input.
-                    let from = unsafe {
-                        let from = input.pointer.add(source * input.stride + first);
-                        std::slice::from_raw_parts(from, channels)
-                    };
-                    for (sum, &x) in sums.iter_mut().zip(from) {
-                        *sum += i32::from(x);
-                    }
-                }
-                let n = if job.count_padding {
-                    kernel_h * kernel_w
-                } else {
-                    inside.max(1)
-                };
-                let scale = job.ratio / n as f32;
-                let nothing = inside as i32 * job.zero_point;
-                // SAFETY: within the output.
-                let to = unsafe {
-                    let to = output.pointer.add(pixel * output.stride + first);
-                    std::slice::from_raw_parts_mut(to, channels)
-                };
-                for (to, &sum) in to.iter_mut().zip(&sums) {
-                    *to = level((sum - nothing) as f32 * scale + zero, low, high, ACT_OFFSET);
-                }
             }
         }
     }

@@ -18,6 +18,8 @@ mod dispatch;
 mod lines;
 #[cfg(target_arch = "x86_64")]
 mod loops;
+#[cfg(target_arch = "x86_64")]
+mod means;
 mod packed;
 #[cfg(target_arch = "x86_64")]
 mod patches;
@@ -216,13 +218,11 @@ pub(crate) struct MaxPool {
     pub(crate) pad_value: Option<Act>,
 }
 
-/// An average pool: with `mean` = `(sum - n * zero_point) as f32 * (ratio / n as f32)`, the
-/// clamp's zero point in the `u8` domain is added to it as `f32`, and the sum is rounded to
-/// even and clamped. (Elsewhere the zero point is added behind the rounding. The two differ
-/// at ties, which means of a few values often are; ONNX Runtime takes them so.) The sum is
-/// over the values inside the image; `n` counts those, or all of the window with
-/// `count_padding` (padding then counts as the zero point, so it adds nothing to the
-/// difference).
+/// An average pool: the mean of the real values `(x - zero_point) as f32 * scale_in` inside
+/// the image, summed row by row as `f32`, divided by their number (by the window's area with
+/// `count_padding`), divided by `scale_out`; the clamp's zero point in the `u8` domain is
+/// added, and the sum is rounded to even and clamped. Means of a few values often fall
+/// between two levels; this is ONNX Runtime's way, which decides to which side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AveragePool {
     pub(crate) shape: Shape,
@@ -230,9 +230,21 @@ pub(crate) struct AveragePool {
     pub(crate) input: Source,
     pub(crate) output: Target,
     pub(crate) zero_point: i32,
-    /// Input scale over output scale.
-    pub(crate) ratio: f32,
+    pub(crate) scale_in: f32,
+    pub(crate) scale_out: f32,
     pub(crate) count_padding: bool,
+    pub(crate) clamp: Clamp,
+}
+
+/// The mean of a whole image, per channel: `clamp((sum - pixels * zero_point) as f32 * scale)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GlobalAveragePool {
+    pub(crate) pixels: usize,
+    pub(crate) input: Source,
+    pub(crate) output: Target,
+    pub(crate) zero_point: i32,
+    /// Input scale over output scale and number of pixels.
+    pub(crate) scale: f32,
     pub(crate) clamp: Clamp,
 }
 
@@ -316,10 +328,20 @@ pub(crate) trait Kernels: Sync {
         unsafe { scalar::max_pool(job, rows) }
     }
 
-    /// Output rows `rows` of an average pool (a global one is a window as large as the
-    /// image).
-    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>) {
+    /// Scratch bytes of a [`Kernels::average_pool`].
+    fn average_pool_scratch_bytes(&self, _shape: &Shape, _window: &Window) -> usize {
+        0
+    }
+
+    /// Output rows `rows` of an average pool.
+    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>, _scratch: *mut u8) {
         // SAFETY: the caller's promise is passed on.
         unsafe { scalar::average_pool(job, rows) }
+    }
+
+    /// Channels `channels` of a global average pool.
+    unsafe fn global_average_pool(&self, job: &GlobalAveragePool, channels: Range<usize>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { scalar::global_average_pool(job, channels) }
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::{
     ACT_OFFSET, Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights,
-    Depthwise, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Source,
-    Target, Window,
+    Depthwise, GlobalAveragePool, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize,
+    Shape, Source, Target, Window,
 };
 
 /// The level that every CPU has.
@@ -282,20 +282,36 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
             let taps = (0..kernel_h * kernel_w).filter_map(|tap| {
                 tapped(&shape, &window, (y, x), (tap / kernel_w, tap % kernel_w))
             });
-            let inside = taps.clone().count();
             let n = if job.count_padding {
                 kernel_h * kernel_w
             } else {
-                inside.max(1)
+                taps.clone().count().max(1)
             };
             for c in 0..shape.channels_out {
-                // SAFETY: within the input.
-                let sum: i32 = taps.clone().map(|tap| unsafe { input.at(tap, c) }).sum();
-                let difference = sum - inside as i32 * job.zero_point;
-                let value = difference as f32 * (job.ratio / n as f32);
+                let real = |tap: usize| {
+                    // SAFETY: within the input.
+                    (unsafe { input.at(tap, c) } - job.zero_point) as f32 * job.scale_in
+                };
+                let sum = taps.clone().map(real).fold(0.0, |sum, real| sum + real);
+                let mean = sum / n as f32 / job.scale_out;
                 // SAFETY: within the output.
-                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store_mean(value)) };
+                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store_mean(mean)) };
             }
         }
+    }
+}
+
+pub(super) unsafe fn global_average_pool(job: &GlobalAveragePool, channels: Range<usize>) {
+    for c in channels {
+        // SAFETY: within the input.
+        let sum: i32 = (0..job.pixels)
+            .map(|pixel| unsafe { job.input.at(pixel, c) })
+            .sum();
+        let difference = sum - job.pixels as i32 * job.zero_point;
+        // SAFETY: within the output.
+        unsafe {
+            job.output
+                .put(0, c, job.clamp.store(difference as f32 * job.scale))
+        };
     }
 }

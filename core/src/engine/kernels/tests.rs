@@ -508,8 +508,11 @@ fn pools() {
                     unsafe { kernels.max_pool(&job, range) };
                 },
             );
-            let (zero_point, ratio) = (random.zero_point(), random.factor());
+            let zero_point = random.zero_point();
+            let (scale_in, scale_out) = (random.factor(), random.factor());
             let (count_padding, clamp) = (random.below(2) == 0, random.clamp());
+            let bytes = level.average_pool_scratch_bytes(&shape, &window);
+            let mut scratch = Aligned::zeroed(bytes);
             compare(
                 &format!("average pool {what}"),
                 &mut random,
@@ -524,12 +527,32 @@ fn pools() {
                         input,
                         output,
                         zero_point,
-                        ratio,
+                        scale_in,
+                        scale_out,
                         count_padding,
                         clamp,
                     };
                     // SAFETY: as above.
-                    unsafe { kernels.average_pool(&job, range) };
+                    unsafe { kernels.average_pool(&job, range, scratch.as_mut_ptr()) };
+                },
+            );
+            compare(
+                &format!("global average pool {what}"),
+                &mut random,
+                (1, channels, extra),
+                channels,
+                |reference, output, range| {
+                    let kernels = if reference { scalar } else { level };
+                    let job = GlobalAveragePool {
+                        pixels: input.0 * input.1,
+                        input: source.source(),
+                        output,
+                        zero_point,
+                        scale: scale_in,
+                        clamp,
+                    };
+                    // SAFETY: as above.
+                    unsafe { kernels.global_average_pool(&job, range) };
                 },
             );
         }

@@ -281,18 +281,36 @@ fn check_step(
         }
         Op::AveragePool {
             window,
-            ratio,
+            scales,
             output: range_of,
             ..
         } => {
             kinds(Kind::Byte, Kind::Byte)?;
             ensure(input.channels == output.channels, "changes the channels")?;
-            ensure(positive(*ratio), "has a ratio that is not positive")?;
+            ensure(
+                scales.iter().all(|scale| positive(*scale)),
+                "has a scale that is not positive",
+            )?;
             ensure(
                 window.kernel.0.saturating_mul(window.kernel.1) <= 1 << 20,
                 "has too large a window",
             )?;
             windowed(window)?;
+            range(range_of)
+        }
+        Op::GlobalAveragePool {
+            scale,
+            output: range_of,
+            ..
+        } => {
+            kinds(Kind::Byte, Kind::Byte)?;
+            ensure(
+                input.channels == output.channels && output.pixels() == 1,
+                "gives other than one value a channel",
+            )?;
+            // So that sums stay within 32 bits.
+            ensure(input.pixels() <= 1 << 22, "has too large an image")?;
+            ensure(positive(*scale), "has a scale that is not positive")?;
             range(range_of)
         }
         Op::Pad { top, left, .. } => {

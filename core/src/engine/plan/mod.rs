@@ -166,9 +166,15 @@ pub(crate) enum Op {
     AveragePool {
         window: Window,
         zero_point: u8,
-        /// Input scale over the output's.
-        ratio: f32,
+        /// Of the input and of the output.
+        scales: [f32; 2],
         count_padding: bool,
+        output: Range,
+    },
+    GlobalAveragePool {
+        zero_point: u8,
+        /// Input scale over the output's and over the number of pixels.
+        scale: f32,
         output: Range,
     },
     /// Moves the image by `top` and `left` pixels (a negative number crops) and fills
@@ -219,6 +225,7 @@ impl Op {
             Op::Copy => "copy",
             Op::MaxPool { .. } => "max_pool",
             Op::AveragePool { .. } => "average_pool",
+            Op::GlobalAveragePool { .. } => "global_average_pool",
             Op::Pad { .. } => "pad",
             Op::Permute { .. } => "permute",
             Op::Quantize { .. } => "quantize",

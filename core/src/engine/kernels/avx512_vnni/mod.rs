@@ -13,8 +13,9 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::{
-    Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, Kernels, Lookup, MaxPool,
-    PackedConv, PackedDepthwise, Quantize, Shape, Window, lines, loops, scalar,
+    Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, GlobalAveragePool, Kernels,
+    Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Window, lines, loops, means,
+    scalar,
 };
 
 /// Values of a vector of sums.
@@ -95,9 +96,18 @@ impl Kernels for Avx512Vnni {
         unsafe { max_pool(job, rows) }
     }
 
-    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>) {
+    fn average_pool_scratch_bytes(&self, shape: &Shape, window: &Window) -> usize {
+        means::scratch_bytes(shape, window)
+    }
+
+    unsafe fn average_pool(&self, job: &AveragePool, rows: Range<usize>, scratch: *mut u8) {
         // SAFETY: as in `conv`.
-        unsafe { average_pool(job, rows) }
+        unsafe { average_pool(job, rows, scratch) }
+    }
+
+    unsafe fn global_average_pool(&self, job: &GlobalAveragePool, channels: Range<usize>) {
+        // SAFETY: as in `conv`.
+        unsafe { global_average_pool(job, channels) }
     }
 }
 
@@ -162,9 +172,15 @@ unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
+unsafe fn average_pool(job: &AveragePool, rows: Range<usize>, scratch: *mut u8) {
     // SAFETY: the caller's promise.
-    unsafe { loops::average_pool(job, rows) }
+    unsafe { means::average_pool(job, rows, scratch) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn global_average_pool(job: &GlobalAveragePool, channels: Range<usize>) {
+    // SAFETY: the caller's promise.
+    unsafe { means::global_average_pool(job, channels) }
 }
 
 /// Four vectors of sums as 64 stored values in the order of their lanes, see
