@@ -11,6 +11,8 @@ pub(crate) fn levels() -> Vec<&'static dyn Kernels> {
     let mut levels: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     levels.extend(super::avx2::avx2());
+    #[cfg(target_arch = "aarch64")]
+    levels.extend(super::neon_dotprod::dotprod());
     levels.push(&Scalar);
     levels
 }

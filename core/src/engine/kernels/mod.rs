@@ -9,11 +9,25 @@
 //! PMADDUBSW unsigned by signed ones, so a value is stored as `i8` on aarch64 and as
 //! `u8` elsewhere ([`Act`]); a plan speaks of `u8` and [`act`] converts at its edges.
 
+#[cfg(target_arch = "aarch64")]
+mod arm64;
+#[cfg(target_arch = "aarch64")]
+mod arm64_conv;
+#[cfg(target_arch = "aarch64")]
+mod arm64_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod arm64_pools;
+#[cfg(target_arch = "aarch64")]
+mod arm64_store;
+#[cfg(target_arch = "aarch64")]
+mod arm64_sums;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod loops;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
 mod packed;
 mod scalar;
 #[cfg(test)]

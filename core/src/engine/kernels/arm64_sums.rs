@@ -1,0 +1,147 @@
+//! Sums of two tensors and multiply-adds per channel on arm64, 16 values at a time.
+//!
+//! By hand, because the compiler widens bytes to 32 bits before it subtracts the zero
+//! point: SSUBL does both in 16 bits and saves four instructions in sixteen.
+
+use std::arch::aarch64::*;
+use std::ops::Range;
+
+use super::arm64_store::{Rounding, store_some};
+use super::{Add, Affine};
+
+/// Values that are taken at a time.
+const STEP: usize = 16;
+
+/// Where nothing lies between pixels, all of them are one run: `(runs, length)`.
+fn runs(pixels: &Range<usize>, channels: usize, strides: &[usize]) -> (usize, usize) {
+    if strides.iter().all(|&stride| stride == channels) {
+        (1, pixels.len() * channels)
+    } else {
+        (pixels.len(), channels)
+    }
+}
+
+/// The next place in a run of `length`: the last one ends where the run does, and overlaps
+/// the one before. A run of less than a step has one place.
+#[inline(always)]
+fn next(at: usize, length: usize) -> usize {
+    let next = at + STEP;
+    if next < length && next + STEP > length {
+        length - STEP
+    } else {
+        next
+    }
+}
+
+/// Differences to the zero point (all lanes of `zero`), times `scale`.
+#[inline(always)]
+unsafe fn real(x: int8x16_t, zero: int8x16_t) -> [float32x4_t; 4] {
+    // SAFETY: NEON is always there.
+    unsafe {
+        let low = vsubl_s8(vget_low_s8(x), vget_low_s8(zero));
+        let high = vsubl_high_s8(x, zero);
+        [
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+            vcvtq_f32_s32(vmovl_high_s16(low)),
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+            vcvtq_f32_s32(vmovl_high_s16(high)),
+        ]
+    }
+}
+
+pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
+    let rounding = Rounding::new(job.clamp);
+    let strides = [job.a.stride, job.b.stride, job.output.stride];
+    let (runs, length) = runs(&pixels, job.channels, &strides);
+    // SAFETY: within the three tensors, and a vector behind the inputs.
+    unsafe {
+        let (zero_a, zero_b) = (vdupq_n_s8(job.zero_a as i8), vdupq_n_s8(job.zero_b as i8));
+        let (scale_a, scale_b) = (vdupq_n_f32(job.scale_a), vdupq_n_f32(job.scale_b));
+        for pixel in pixels.start..pixels.start + runs {
+            let a = job.a.pointer.add(pixel * job.a.stride);
+            let b = job.b.pointer.add(pixel * job.b.stride);
+            let to = job.output.pointer.add(pixel * job.output.stride);
+            let mut at = 0;
+            while at < length {
+                let a = real(vld1q_s8(a.add(at)), zero_a);
+                let b = real(vld1q_s8(b.add(at)), zero_b);
+                // Products and sum are rounded each: no fused multiply-add.
+                let sum = |i: usize| vaddq_f32(vmulq_f32(a[i], scale_a), vmulq_f32(b[i], scale_b));
+                let bytes = rounding.rounded([sum(0), sum(1), sum(2), sum(3)]);
+                store(to.add(at), rounding.clamped(bytes), length - at);
+                at = next(at, length);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn store(to: *mut i8, bytes: int8x16_t, left: usize) {
+    // SAFETY: the caller has room for what is left.
+    unsafe {
+        if left >= STEP {
+            vst1q_s8(to, bytes);
+        } else {
+            store_some(to, bytes, left);
+        }
+    }
+}
+
+pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
+    let rounding = Rounding::new(job.clamp);
+    let one = job.scale.len() == 1 && job.offset.len() == 1;
+    // SAFETY: within both tensors, and a vector behind the input.
+    unsafe {
+        let zero = vdupq_n_s8(job.zero_point as i8);
+        let value = |x: int8x16_t, scale: [float32x4_t; 4], offset: [float32x4_t; 4]| {
+            let x = real(x, zero);
+            let value = |i: usize| vaddq_f32(vmulq_f32(x[i], scale[i]), offset[i]);
+            rounding.clamped(rounding.rounded([value(0), value(1), value(2), value(3)]))
+        };
+        if one {
+            let scale = [vdupq_n_f32(job.scale[0]); 4];
+            let offset = [vdupq_n_f32(job.offset[0]); 4];
+            let strides = [job.input.stride, job.output.stride];
+            let (runs, length) = runs(&pixels, job.channels, &strides);
+            for pixel in pixels.start..pixels.start + runs {
+                let from = job.input.pointer.add(pixel * job.input.stride);
+                let to = job.output.pointer.add(pixel * job.output.stride);
+                let mut at = 0;
+                while at < length {
+                    let bytes = value(vld1q_s8(from.add(at)), scale, offset);
+                    store(to.add(at), bytes, length - at);
+                    at = next(at, length);
+                }
+            }
+            return;
+        }
+        // Channels outside, pixels inside: scale and offset stay in registers.
+        let mut at = 0;
+        while at < job.channels {
+            let scale = some_floats(job.scale, at);
+            let offset = some_floats(job.offset, at);
+            let mut from = job.input.pointer.add(pixels.start * job.input.stride + at);
+            let mut to = job
+                .output
+                .pointer
+                .add(pixels.start * job.output.stride + at);
+            for _ in pixels.clone() {
+                let bytes = value(vld1q_s8(from), scale, offset);
+                store(to, bytes, job.channels - at);
+                from = from.wrapping_add(job.input.stride);
+                to = to.wrapping_add(job.output.stride);
+            }
+            at = next(at, job.channels);
+        }
+    }
+}
+
+/// Sixteen values from `at` on, with zeros behind the last.
+unsafe fn some_floats(values: &[f32], at: usize) -> [float32x4_t; 4] {
+    let mut some = [0.0; STEP];
+    for (some, value) in some.iter_mut().zip(&values[at..]) {
+        *some = *value;
+    }
+    // SAFETY: four times four values.
+    unsafe { [0, 4, 8, 12].map(|i| vld1q_f32(some.as_ptr().add(i))) }
+}
