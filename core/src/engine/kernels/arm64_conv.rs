@@ -1,11 +1,10 @@
 //! Convolutions on arm64: patches into panels, panels times weights by a level's tiles.
 //!
-//! A panel holds the patches of four pixels, 16 inputs of each in 64 bytes: a granule
-//! (what a multiply instruction takes of one pixel: 4, 8 or 16 inputs) of each of the four
-//! pixels, then the next granules. One ST4 writes these 64 bytes, so that a panel costs
-//! five instructions for them, about a hundredth of the multiplications that follow, and
-//! makes every window, stride and tail the same to the tiles. A tile takes up to three
-//! panels, which alternate every 64 bytes: it reads one stream of pixels, one of weights.
+//! A panel holds the patches of four pixels, one granule (what a multiply instruction takes
+//! of a pixel: 4, 8 or 16 inputs) of each side by side. ST4 writes so: a panel costs a dozen
+//! instructions for 64 inputs, a hundredth of the multiplications that follow, and makes
+//! every window, stride and tail the same to the tiles. A tile takes up to three panels,
+//! which alternate granule by granule: it reads one stream of pixels, one of weights.
 //!
 //! Tried and dropped: tiles that read a pointwise layer's input where it lies. Eight
 //! pointers or loads by eight strides leave registers for fewer sums, and a tile with
@@ -36,7 +35,7 @@ pub(super) struct Tiles {
     pub(super) count: usize,
     /// Pixels of each tile; one that is not a multiple of four comes alone.
     pub(super) pixels: usize,
-    /// Inputs of a pixel. Panels are filled up to a multiple of 16 with anything.
+    /// Inputs of a pixel. Panels are filled up to whole granules with anything.
     pub(super) depth: usize,
     pub(super) weights: *const i8,
     /// Some products need a wider sum than usual, see [`Multiply::needs_care`].
@@ -195,7 +194,7 @@ fn depth(shape: &Shape, window: &Window) -> usize {
 /// Pixels of a block: whole tiles.
 fn block_pixels<M: Multiply>(depth: usize) -> usize {
     let tile = M::PANELS * PANEL;
-    let fitting = BLOCK_BYTES / depth.next_multiple_of(STEP);
+    let fitting = BLOCK_BYTES / depth.next_multiple_of(M::GRANULE);
     (fitting / tile * tile).clamp(tile, 20 * tile)
 }
 
@@ -206,23 +205,23 @@ enum Patches {
     Pixels,
     /// Each tap's channels are laid where they belong.
     Taps,
-    /// Channels don't fill whole steps: a patch is gathered first, then laid.
+    /// Channels don't fill whole granules: a patch is gathered first, then laid.
     Gathered,
 }
 
-fn patches(shape: &Shape, window: &Window) -> Patches {
+fn patches<M: Multiply>(shape: &Shape, window: &Window) -> Patches {
     match (window.kernel, window.stride, window.pad) {
         // An output of another size has padding behind the image.
         ((1, 1), (1, 1), (0, 0)) if shape.input == shape.output => Patches::Pixels,
         ((1, 1), ..) => Patches::Taps,
-        _ if shape.channels_in.is_multiple_of(STEP) => Patches::Taps,
+        _ if shape.channels_in.is_multiple_of(M::GRANULE) => Patches::Taps,
         _ => Patches::Gathered,
     }
 }
 
 /// Bytes behind the panels: four patches, or one pixel of padding.
-fn gathered_bytes(shape: &Shape, window: &Window) -> usize {
-    let one = match patches(shape, window) {
+fn gathered_bytes<M: Multiply>(shape: &Shape, window: &Window) -> usize {
+    let one = match patches::<M>(shape, window) {
         Patches::Pixels => 0,
         Patches::Taps => shape.channels_in,
         Patches::Gathered => PANEL * depth(shape, window),
@@ -230,9 +229,14 @@ fn gathered_bytes(shape: &Shape, window: &Window) -> usize {
     (one + STEP).next_multiple_of(STEP)
 }
 
+/// Bytes of a block's panels, and of the rest of a step behind the last.
+fn panel_bytes<M: Multiply>(depth: usize) -> usize {
+    block_pixels::<M>(depth) * depth.next_multiple_of(M::GRANULE) + M::PANELS * PANEL * STEP
+}
+
 pub(super) fn scratch_bytes<M: Multiply>(shape: &Shape, window: &Window) -> usize {
     let depth = depth(shape, window);
-    block_pixels::<M>(depth) * depth.next_multiple_of(STEP) + gathered_bytes(shape, window)
+    panel_bytes::<M>(depth) + gathered_bytes::<M>(shape, window)
 }
 
 /// Weights tile by tile, and behind them a byte that says whether they need care.
@@ -275,13 +279,13 @@ pub(super) unsafe fn conv<M: Multiply>(job: &Conv, pixels: Range<usize>, scratch
     } = job;
     let depth = depth(shape, window);
     let (tile, block) = (M::PANELS * PANEL, block_pixels::<M>(depth));
-    let padded = depth.next_multiple_of(STEP);
+    let padded = depth.next_multiple_of(M::GRANULE);
     let careful = packed.weights.as_slice().last() == Some(&1);
     // SAFETY: the scratch holds a block's panels, then what patches are gathered in; bias,
     // multipliers and weights are padded to whole tiles.
     unsafe {
-        let gathered = scratch.add(block * padded);
-        let layer = Layer::new(job, gathered);
+        let gathered = scratch.add(panel_bytes::<M>(depth));
+        let layer = Layer::new::<M>(job, gathered);
         let mut from = pixels.start;
         while from < pixels.end {
             let taken = (pixels.end - from).min(block);
@@ -347,8 +351,8 @@ struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    unsafe fn new(job: &'a Conv<'a>, gathered: *mut i8) -> Layer<'a> {
-        let patches = patches(&job.shape, &job.window);
+    unsafe fn new<M: Multiply>(job: &'a Conv<'a>, gathered: *mut i8) -> Layer<'a> {
+        let patches = patches::<M>(&job.shape, &job.window);
         if patches == Patches::Taps {
             // SAFETY: there is room for one pixel and a vector.
             unsafe { fill(gathered, job.packed.zero_point as i8, job.shape.channels_in) };
@@ -376,8 +380,8 @@ impl<'a> Layer<'a> {
             // SAFETY: pixels are the output's, and reads end at most a vector behind the
             // input; the panels hold the patches in whole steps.
             unsafe {
-                let mut to = to.add(panel * PANEL * STEP);
-                let step = panels * PANEL * STEP;
+                let mut to = to.add(panel * PANEL * M::GRANULE);
+                let step = panels * PANEL * M::GRANULE;
                 match self.patches {
                     Patches::Pixels => {
                         let from = pixels.map(|pixel| input.pointer.add(pixel * input.stride));
@@ -389,7 +393,7 @@ impl<'a> Layer<'a> {
                             for kx in 0..window.kernel.1 {
                                 let from = places.map(|(y, x)| self.tap(y + ky, x + kx));
                                 lay::<M>(from, channels, to, step);
-                                to = to.add(channels / STEP * step);
+                                to = to.add(channels / M::GRANULE * step);
                             }
                         }
                     }
@@ -490,8 +494,8 @@ unsafe fn fill(to: *mut i8, value: i8, length: usize) {
     }
 }
 
-/// Lays `length` inputs of four pixels into a panel; it goes on `step` bytes further for
-/// every 16 of them.
+/// Lays `length` inputs of four pixels into a panel, in steps: what is too much is
+/// overwritten by what follows. `step`: bytes from one granule to the next.
 #[inline(always)]
 unsafe fn lay<M: Multiply>(from: [*const i8; 4], length: usize, mut to: *mut i8, step: usize) {
     let mut at = 0;
@@ -502,17 +506,23 @@ unsafe fn lay<M: Multiply>(from: [*const i8; 4], length: usize, mut to: *mut i8,
             match M::GRANULE {
                 4 => {
                     let x = x.map(|x| vreinterpretq_s32_s8(x));
-                    vst4q_s32(to.cast(), int32x4x4_t(x[0], x[1], x[2], x[3]));
+                    let x = int32x4x4_t(x[0], x[1], x[2], x[3]);
+                    vst4q_lane_s32::<0>(to.cast(), x);
+                    vst4q_lane_s32::<1>(to.add(step).cast(), x);
+                    vst4q_lane_s32::<2>(to.add(2 * step).cast(), x);
+                    vst4q_lane_s32::<3>(to.add(3 * step).cast(), x);
                 }
                 8 => {
                     // Pixels 0 and 2, then 1 and 3: of results in pairs of pixels, one UZP
                     // makes pixels in order.
                     let x = x.map(|x| vreinterpretq_s64_s8(x));
-                    vst4q_s64(to.cast(), int64x2x4_t(x[0], x[2], x[1], x[3]));
+                    let x = int64x2x4_t(x[0], x[2], x[1], x[3]);
+                    vst4q_lane_s64::<0>(to.cast(), x);
+                    vst4q_lane_s64::<1>(to.add(step).cast(), x);
                 }
                 _ => vst1q_s8_x4(to, int8x16x4_t(x[0], x[1], x[2], x[3])),
             }
-            to = to.wrapping_add(step);
+            to = to.wrapping_add(STEP / M::GRANULE * step);
         }
         at += STEP;
     }

@@ -12,7 +12,11 @@ pub(crate) fn levels() -> Vec<&'static dyn Kernels> {
     #[cfg(target_arch = "x86_64")]
     levels.extend(super::avx2::avx2());
     #[cfg(target_arch = "aarch64")]
-    levels.extend(super::neon_dotprod::dotprod());
+    {
+        levels.extend(super::neon_i8mm::i8mm());
+        levels.extend(super::neon_dotprod::dotprod());
+        levels.extend(super::neon::neon());
+    }
     levels.push(&Scalar);
     levels
 }

@@ -27,7 +27,11 @@ mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod loops;
 #[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
 mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 mod packed;
 mod scalar;
 #[cfg(test)]

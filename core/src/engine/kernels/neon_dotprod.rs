@@ -106,35 +106,39 @@ fn sdot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
 }
 
 /// Tiles of `P` panels by `Q` fours of channels. The largest, 12 pixels by 8 channels, has
-/// 24 registers of sums; for 16 inputs it loads 20 registers, as 10 pairs, and takes 96
-/// SDOT. Of a single pixel (`L` = 1) only the panels' first lanes are taken.
+/// 24 registers of sums. Of a single pixel (`L` = 1) only the panels' first lanes are taken.
 unsafe fn tiles<const P: usize, const Q: usize, const L: usize>(job: &Tiles) {
-    let groups = job.depth.div_ceil(4);
+    let fours = job.depth.div_ceil(4);
     // SAFETY: the panels and weights are as large as the depth says.
     unsafe {
-        let (mut bias, mut scale) = ([vdupq_n_s32(0); Q], [vdupq_n_f32(0.0); Q]);
-        for q in 0..Q {
-            bias[q] = vld1q_s32(job.bias.add(q * 4));
-            scale[q] = vld1q_f32(job.scale.add(q * 4));
+        let mut scale = [vdupq_n_f32(0.0); Q];
+        for (q, scale) in scale.iter_mut().enumerate() {
+            *scale = vld1q_f32(job.scale.add(q * 4));
         }
         for tile in 0..job.count {
-            let mut sums = [[bias; 4]; P];
-            let mut panels = job.panels.add(tile * job.tile_bytes);
-            let mut weights = job.weights;
-            for _ in 0..groups / 4 {
-                eight::<P, Q, L>(&mut sums, panels, weights);
-                eight::<P, Q, L>(&mut sums, panels.add(32), weights.add(Q * 32));
-                panels = panels.add(P * 64);
-                weights = weights.add(Q * 64);
-            }
-            for _ in 0..groups % 4 {
-                let mut x = [vdupq_n_s8(0); P];
-                for (p, x) in x.iter_mut().enumerate() {
-                    *x = vld1q_s8(panels.add(p * 64));
+            let panels = job.panels.add(tile * job.tile_bytes);
+            let mut sums = [[[vdupq_n_s32(0); Q]; 4]; P];
+            if P == 3 && Q == 2 {
+                let all = twelve_by_eight(panels, job.weights, job.bias, fours);
+                for (sum, all) in sums
+                    .as_flattened_mut()
+                    .as_flattened_mut()
+                    .iter_mut()
+                    .zip(all)
+                {
+                    *sum = all;
                 }
-                four::<P, Q, L>(&mut sums, &x, weights);
-                panels = panels.add(16);
-                weights = weights.add(Q * 16);
+            } else {
+                for (q, &sum) in [0, 4].iter().enumerate().take(Q) {
+                    let bias = vld1q_s32(job.bias.add(sum));
+                    sums.as_flattened_mut()
+                        .iter_mut()
+                        .for_each(|sums| sums[q] = bias);
+                }
+                for four in 0..fours {
+                    let panels = panels.add(four * P * 16);
+                    multiply::<P, Q, L>(&mut sums, panels, job.weights.add(four * Q * 16));
+                }
             }
             job.store::<_, P, Q, L>(
                 tile,
@@ -159,46 +163,158 @@ unsafe fn tiles<const P: usize, const Q: usize, const L: usize>(job: &Tiles) {
     }
 }
 
-/// Eight inputs: a panel's two vectors are loaded as a pair.
+/// Four inputs.
 #[inline(always)]
-unsafe fn eight<const P: usize, const Q: usize, const L: usize>(
+unsafe fn multiply<const P: usize, const Q: usize, const L: usize>(
     sums: &mut [[[int32x4_t; Q]; 4]; P],
     panels: *const i8,
     weights: *const i8,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let mut x = [[vdupq_n_s8(0); P]; 2];
-        for p in 0..P {
-            x[0][p] = vld1q_s8(panels.add(p * 64));
-            x[1][p] = vld1q_s8(panels.add(p * 64 + 16));
+        let mut w = [vdupq_n_s8(0); Q];
+        for (q, w) in w.iter_mut().enumerate() {
+            *w = vld1q_s8(weights.add(q * 16));
         }
-        four::<P, Q, L>(sums, &x[0], weights);
-        four::<P, Q, L>(sums, &x[1], weights.add(Q * 16));
+        for (p, sums) in sums.iter_mut().enumerate() {
+            let x = vld1q_s8(panels.add(p * 16));
+            for (q, &w) in w.iter().enumerate() {
+                sums[0][q] = sdot_lane::<0>(sums[0][q], w, x);
+                if L == 4 {
+                    sums[1][q] = sdot_lane::<1>(sums[1][q], w, x);
+                    sums[2][q] = sdot_lane::<2>(sums[2][q], w, x);
+                    sums[3][q] = sdot_lane::<3>(sums[3][q], w, x);
+                }
+            }
+        }
     }
 }
 
-/// Four inputs.
+/// Four pixels by eight channels, four inputs: the panel's register, the weights' two, and
+/// for both the sums of the four pixels.
+macro_rules! sdot_panel {
+    ($x:literal, $($w:literal: $a:literal $b:literal $c:literal $d:literal),+) => { concat!($(
+        "sdot v", $a, ".4s, v", $w, ".16b, v", $x, ".4b[0]\n",
+        "sdot v", $b, ".4s, v", $w, ".16b, v", $x, ".4b[1]\n",
+        "sdot v", $c, ".4s, v", $w, ".16b, v", $x, ".4b[2]\n",
+        "sdot v", $d, ".4s, v", $w, ".16b, v", $x, ".4b[3]\n",
+    )+) };
+}
+
+/// Twelve pixels by eight channels, four inputs; weights in two given registers.
+macro_rules! sdot_tile {
+    ($low:literal, $high:literal) => {
+        concat!(
+            sdot_panel!(4, $low: 8 10 12 14, $high: 9 11 13 15),
+            sdot_panel!(5, $low: 16 18 20 22, $high: 17 19 21 23),
+            sdot_panel!(6, $low: 24 26 28 30, $high: 25 27 29 31),
+        )
+    };
+}
+
+/// The sums of three panels by eight channels, `[pixel][channels / 4]`. In one piece,
+/// because loads of three and four registers at once want registers in a row, which the
+/// compiler gets by copying: for 8 inputs 3 loads and 48 SDOT.
 #[inline(always)]
-unsafe fn four<const P: usize, const Q: usize, const L: usize>(
-    sums: &mut [[[int32x4_t; Q]; 4]; P],
-    x: &[int8x16_t; P],
+unsafe fn twelve_by_eight(
+    panels: *const i8,
     weights: *const i8,
-) {
-    let mut w = [x[0]; Q];
-    for (q, w) in w.iter_mut().enumerate() {
-        // SAFETY: the caller's.
-        *w = unsafe { vld1q_s8(weights.add(q * 16)) };
-    }
-    for (sums, &x) in sums.iter_mut().zip(x) {
-        for (q, &w) in w.iter().enumerate() {
-            sums[0][q] = sdot_lane::<0>(sums[0][q], w, x);
-            if L == 4 {
-                sums[1][q] = sdot_lane::<1>(sums[1][q], w, x);
-                sums[2][q] = sdot_lane::<2>(sums[2][q], w, x);
-                sums[3][q] = sdot_lane::<3>(sums[3][q], w, x);
-            }
-        }
+    bias: *const i32,
+    fours: usize,
+) -> [int32x4_t; 24] {
+    let mut sums = [std::mem::MaybeUninit::uninit(); 24];
+    let [
+        s8,
+        s9,
+        s10,
+        s11,
+        s12,
+        s13,
+        s14,
+        s15,
+        s16,
+        s17,
+        s18,
+        s19,
+        s20,
+        s21,
+        s22,
+        s23,
+        s24,
+        s25,
+        s26,
+        s27,
+        s28,
+        s29,
+        s30,
+        s31,
+    ] = &mut sums;
+    // SAFETY: as in `sdot_lane`; reads `fours` granules of panels and weights.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "ldp q8, q9, [{bias}]",
+            "ldp q10, q11, [{bias}]",
+            "ldp q12, q13, [{bias}]",
+            "ldp q14, q15, [{bias}]",
+            "ldp q16, q17, [{bias}]",
+            "ldp q18, q19, [{bias}]",
+            "ldp q20, q21, [{bias}]",
+            "ldp q22, q23, [{bias}]",
+            "ldp q24, q25, [{bias}]",
+            "ldp q26, q27, [{bias}]",
+            "ldp q28, q29, [{bias}]",
+            "ldp q30, q31, [{bias}]",
+            "subs {fours}, {fours}, #8",
+            "b.lt 3f",
+            "2:",
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64",
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            "subs {fours}, {fours}, #8",
+            sdot_tile!(0, 1),
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(2, 3),
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64",
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(0, 1),
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(2, 3),
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64",
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(0, 1),
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(2, 3),
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64",
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(0, 1),
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            sdot_tile!(2, 3),
+            "b.ge 2b",
+            "3:",
+            "adds {fours}, {fours}, #8",
+            "b.eq 5f",
+            "4:",
+            "ldp q0, q1, [{weights}], #32",
+            "ld1 {{v4.16b-v6.16b}}, [{panels}], #48",
+            "subs {fours}, {fours}, #1",
+            sdot_tile!(0, 1),
+            "b.ne 4b",
+            "5:",
+            bias = in(reg) bias,
+            weights = inout(reg) weights => _,
+            panels = inout(reg) panels => _,
+            fours = inout(reg) fours => _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _,
+            out("v8") *s8, out("v9") *s9, out("v10") *s10, out("v11") *s11,
+            out("v12") *s12, out("v13") *s13, out("v14") *s14, out("v15") *s15,
+            out("v16") *s16, out("v17") *s17, out("v18") *s18, out("v19") *s19,
+            out("v20") *s20, out("v21") *s21, out("v22") *s22, out("v23") *s23,
+            out("v24") *s24, out("v25") *s25, out("v26") *s26, out("v27") *s27,
+            out("v28") *s28, out("v29") *s29, out("v30") *s30, out("v31") *s31,
+            options(pure, readonly, nostack)
+        );
+        sums.map(|sum| sum.assume_init())
     }
 }
 
