@@ -508,9 +508,12 @@ unsafe fn lay<M: Multiply>(from: [*const i8; 4], length: usize, mut to: *mut i8,
                     let x = x.map(|x| vreinterpretq_s32_s8(x));
                     let x = int32x4x4_t(x[0], x[1], x[2], x[3]);
                     vst4q_lane_s32::<0>(to.cast(), x);
-                    vst4q_lane_s32::<1>(to.add(step).cast(), x);
-                    vst4q_lane_s32::<2>(to.add(2 * step).cast(), x);
-                    vst4q_lane_s32::<3>(to.add(3 * step).cast(), x);
+                    to = to.wrapping_add(step);
+                    vst4q_lane_s32::<1>(to.cast(), x);
+                    to = to.wrapping_add(step);
+                    vst4q_lane_s32::<2>(to.cast(), x);
+                    to = to.wrapping_add(step);
+                    vst4q_lane_s32::<3>(to.cast(), x);
                 }
                 8 => {
                     // Pixels 0 and 2, then 1 and 3: of results in pairs of pixels, one UZP
@@ -518,11 +521,12 @@ unsafe fn lay<M: Multiply>(from: [*const i8; 4], length: usize, mut to: *mut i8,
                     let x = x.map(|x| vreinterpretq_s64_s8(x));
                     let x = int64x2x4_t(x[0], x[2], x[1], x[3]);
                     vst4q_lane_s64::<0>(to.cast(), x);
-                    vst4q_lane_s64::<1>(to.add(step).cast(), x);
+                    to = to.wrapping_add(step);
+                    vst4q_lane_s64::<1>(to.cast(), x);
                 }
                 _ => vst1q_s8_x4(to, int8x16x4_t(x[0], x[1], x[2], x[3])),
             }
-            to = to.wrapping_add(STEP / M::GRANULE * step);
+            to = to.wrapping_add(step);
         }
         at += STEP;
     }

@@ -108,7 +108,14 @@ unsafe fn tiles<const L: usize, const CAREFUL: bool>(job: &Tiles) {
             let mut panels = job.panels.add(tile * job.tile_bytes);
             let mut weights = job.weights;
             let mut sums = [[vdupq_n_s32(0); CHANNELS]; L];
-            for _ in 0..whole {
+            for _ in 0..whole / 2 {
+                multiply::<L, CAREFUL, true>(&mut sums, panels, weights);
+                let (panel, weight) = (panels.add(4 * STEP), weights.add(CHANNELS * STEP));
+                multiply::<L, CAREFUL, true>(&mut sums, panel, weight);
+                panels = panels.add(8 * STEP);
+                weights = weights.add(2 * CHANNELS * STEP);
+            }
+            if whole % 2 == 1 {
                 multiply::<L, CAREFUL, true>(&mut sums, panels, weights);
                 panels = panels.add(4 * STEP);
                 weights = weights.add(CHANNELS * STEP);

@@ -244,8 +244,7 @@ unsafe fn twelve_by_eight(
     bias: *const i32,
     eights: usize,
 ) -> [int32x4_t; 24] {
-    let mut sums = [std::mem::MaybeUninit::uninit(); 24];
-    let [
+    let (
         s8,
         s9,
         s10,
@@ -270,7 +269,7 @@ unsafe fn twelve_by_eight(
         s29,
         s30,
         s31,
-    ] = &mut sums;
+    );
     // SAFETY: as in `smmla`; reads `eights` granules of panels and weights.
     unsafe {
         asm!(
@@ -310,14 +309,17 @@ unsafe fn twelve_by_eight(
             eights = inout(reg) eights => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _,
-            out("v8") *s8, out("v9") *s9, out("v10") *s10, out("v11") *s11,
-            out("v12") *s12, out("v13") *s13, out("v14") *s14, out("v15") *s15,
-            out("v16") *s16, out("v17") *s17, out("v18") *s18, out("v19") *s19,
-            out("v20") *s20, out("v21") *s21, out("v22") *s22, out("v23") *s23,
-            out("v24") *s24, out("v25") *s25, out("v26") *s26, out("v27") *s27,
-            out("v28") *s28, out("v29") *s29, out("v30") *s30, out("v31") *s31,
+            out("v8") s8, out("v9") s9, out("v10") s10, out("v11") s11,
+            out("v12") s12, out("v13") s13, out("v14") s14, out("v15") s15,
+            out("v16") s16, out("v17") s17, out("v18") s18, out("v19") s19,
+            out("v20") s20, out("v21") s21, out("v22") s22, out("v23") s23,
+            out("v24") s24, out("v25") s25, out("v26") s26, out("v27") s27,
+            out("v28") s28, out("v29") s29, out("v30") s30, out("v31") s31,
             options(pure, readonly, nostack)
         );
-        sums.map(|sum| sum.assume_init())
     }
+    [
+        s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25,
+        s26, s27, s28, s29, s30, s31,
+    ]
 }
