@@ -98,6 +98,14 @@ impl Multiply for Neon {
 
 /// Tiles of `L` pixels (4 or 1) by 4 channels: for 16 inputs 8 registers are loaded, and
 /// 16 times three instructions multiply.
+///
+/// Cycles of the loop, 32 inputs, 96 multiplying instructions (llvm-mca 14):
+///
+/// | core | cycles | limit |
+/// |---|---|---|
+/// | Cortex-A55 | 130 | 96 |
+/// | Cortex-A76 | 64 | 64 |
+/// | Apple M1 | 48 | 48 |
 unsafe fn tiles<const L: usize, const CAREFUL: bool>(job: &Tiles) {
     let whole = job.depth / STEP;
     let rest = job.depth % STEP;
