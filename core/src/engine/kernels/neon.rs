@@ -99,7 +99,8 @@ impl Multiply for Neon {
 /// Tiles of `L` pixels (4 or 1) by 4 channels: for 16 inputs 8 registers are loaded, and
 /// 16 times three instructions multiply.
 ///
-/// Cycles of the loop, 32 inputs, 96 multiplying instructions (llvm-mca 14):
+/// Cycles of the loop, 32 inputs, 96 multiplying instructions, by llvm-mca 14; the limit is its
+/// block throughput:
 ///
 /// | core | cycles | limit |
 /// |---|---|---|

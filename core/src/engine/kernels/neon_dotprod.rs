@@ -216,11 +216,12 @@ macro_rules! sdot_tile {
 /// because loads of three and four registers at once want registers in a row, which the
 /// compiler gets by copying: for 8 inputs 3 loads and 48 SDOT.
 ///
-/// Cycles of the loop, 32 inputs, 192 SDOT (llvm-mca 14; the limit is the dot product unit's):
+/// Cycles of the loop, 32 inputs, 192 SDOT, by llvm-mca 14; the limit is its block throughput,
+/// without latencies and order:
 ///
 /// | core | cycles | limit |
 /// |---|---|---|
-/// | Cortex-A55 | 206 | 192 |
+/// | Cortex-A55 | 206 | 109 |
 /// | Cortex-A76 | 96 | 96 |
 /// | Apple M1 | 64 | 64 |
 #[inline(always)]
@@ -351,8 +352,8 @@ type Sums = [[int32x4_t; 2]; PIXELS];
 
 /// Tiles of 7 pixels by 8 channels, for kernels `KW` wide. A column is loaded once and
 /// meets all weights that it has among the seven pixels; a line's weights are in registers.
-/// Of a line and a kernel of three columns, 42 SDOT (llvm-mca 14): 90 cycles on Cortex-A55,
-/// where each pair of loads is waited for, 25 on A76 (limit 21), 14 on M1 (limit 14).
+/// Of a line and a kernel of three columns, 42 SDOT and 9 pairs of loads written down in this
+/// order, llvm-mca 14 gives cycles (block throughput): Cortex-A55 90 (54), A76 25 (23), M1 14 (14).
 unsafe fn row_of<const KW: usize, const S: usize>(job: &Row) {
     let line_weights = KW * 32;
     let one = job.lines.len() == 1;

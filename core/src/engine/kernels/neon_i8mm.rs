@@ -238,14 +238,14 @@ macro_rules! smmla_tile {
 /// The sums of three panels by eight channels, in the order of [`Sums`]. In one piece, as
 /// SDOT's: for 8 inputs 3 loads and 24 SMMLA. `bias`: four vectors.
 ///
-/// Cycles of the loop, 32 inputs, 96 SMMLA (llvm-mca 14, whose models of the first two are of
-/// cores without SMMLA: they stand for a core that issues one or two a cycle):
+/// Cycles of the loop, 32 inputs, 96 SMMLA, by llvm-mca 14; the limit is its block throughput.
+/// None of the three cores has SMMLA: a rough guide to cores that issue as they do.
 ///
 /// | core | cycles | limit |
 /// |---|---|---|
 /// | Cortex-A55 | 206 | 96 |
-/// | Cortex-A76 | 56 | 48 |
-/// | Apple M1 | 40 | 24 |
+/// | Cortex-A76 | 56 | 50 |
+/// | Apple M1 | 40 | 32 |
 #[inline(always)]
 unsafe fn twelve_by_eight(
     panels: *const i8,
