@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arm64;
 use crate::report::{self, Report};
 
 const REQUIREMENTS: &str = include_str!("../../tests/reference/requirements.txt");
@@ -20,6 +21,9 @@ const LIBTORCH_VERSION: &str = "2.11.0";
 pub fn run() -> Result<ExitCode> {
     let mut report = Report::default();
     report.step("System packages", system_packages);
+    if arm64::not_here().is_none() {
+        report.step("arm64 compiler and qemu", arm64_packages);
+    }
     let python = report.step("Python packages", python);
     report.step("libtorch", || libtorch(|| made(&python)).map(|_| ()));
     Ok(report.finish(false))
@@ -61,17 +65,65 @@ const PACKAGES: [Package; 5] = [
     },
 ];
 
+/// What arm64 kernels are built with and run on, see [`crate::arm64`].
+const ARM64_PACKAGES: [Package; 5] = [
+    Package {
+        debian: "rustc-web",
+        purpose: "Rust compiler that goes with Debian's standard libraries",
+        present: || succeeds(arm64::RUSTC, &["--version"]),
+    },
+    Package {
+        debian: "libstd-rust-web-dev:arm64",
+        purpose: "Rust's standard library for arm64",
+        present: has_arm64_std,
+    },
+    Package {
+        debian: "gcc-aarch64-linux-gnu",
+        purpose: "linker for arm64",
+        present: || succeeds(arm64::LINKER, &["--version"]),
+    },
+    Package {
+        debian: "libc6-dev-arm64-cross",
+        purpose: "C library for arm64",
+        present: || Path::new("/usr/aarch64-linux-gnu/lib/libc.so.6").exists(),
+    },
+    Package {
+        debian: "qemu-user",
+        purpose: "runs arm64 programs",
+        present: || succeeds(arm64::QEMU, &["--version"]),
+    },
+];
+
 /// Installs the packages that are missing, with apt where there is one.
 pub fn system_packages() -> Result<()> {
-    let missing: Vec<&Package> = PACKAGES
+    install_missing(&PACKAGES, None)
+}
+
+/// As [`system_packages`], for arm64's kernels. Debian's packages of another architecture have
+/// to be asked for first.
+pub fn arm64_packages() -> Result<()> {
+    install_missing(&ARM64_PACKAGES, Some("arm64"))
+}
+
+/// Whether [`arm64_packages`] has nothing to do.
+pub fn arm64_complete() -> bool {
+    ARM64_PACKAGES.iter().all(|package| (package.present)())
+}
+
+/// Whether apt gives Debian's packages here.
+pub fn is_debian() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian") && succeeds("apt-get", &["--version"])
+}
+
+fn install_missing(packages: &[Package], architecture: Option<&str>) -> Result<()> {
+    let missing: Vec<&Package> = packages
         .iter()
         .filter(|package| !(package.present)())
         .collect();
     if missing.is_empty() {
-        eprintln!(
-            "all there: {}",
-            PACKAGES.map(|package| package.debian).join(", ")
-        );
+        let names: Vec<&str> = packages.iter().map(|package| package.debian).collect();
+        eprintln!("all there: {}", names.join(", "));
         return Ok(());
     }
     let what = missing
@@ -86,7 +138,12 @@ pub fn system_packages() -> Result<()> {
         );
     }
     let names: Vec<&str> = missing.iter().map(|package| package.debian).collect();
-    let manually = format!("apt-get update && apt-get install -y {}", names.join(" "));
+    let add = architecture.map(|name| format!("dpkg --add-architecture {name} && "));
+    let manually = format!(
+        "{}apt-get update && apt-get install -y {}",
+        add.unwrap_or_default(),
+        names.join(" ")
+    );
     let prefix: &[&str] = if is_root() {
         &[]
     } else if !succeeds("sudo", &["--version"]) {
@@ -97,13 +154,20 @@ pub fn system_packages() -> Result<()> {
         // Nobody is there to type a password: fail instead of waiting for one.
         &["sudo", "-n"]
     };
-    let apt = |arguments: &[&str]| {
-        let mut words = prefix.to_vec();
-        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        words.extend(arguments);
+    let as_root = |words: &[&str]| {
+        let words = [prefix, words].concat();
         report::run(Command::new(words[0]).args(&words[1..]))
     };
-    let installed = apt(&["update", "-q"]).and_then(|()| {
+    let apt = |arguments: &[&str]| {
+        let apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+        as_root(&[&apt, arguments].concat())
+    };
+    let updated = match architecture {
+        Some(name) => as_root(&["dpkg", "--add-architecture", name]),
+        None => Ok(()),
+    }
+    .and_then(|()| apt(&["update", "-q"]));
+    let installed = updated.and_then(|()| {
         let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
         arguments.extend(&names);
         apt(&arguments)
@@ -119,6 +183,16 @@ pub fn system_packages() -> Result<()> {
             )
         }
     }
+}
+
+fn has_arm64_std() -> bool {
+    let folder = Command::new(arm64::RUSTC)
+        .args(["--print", "target-libdir", "--target", arm64::TARGET])
+        .output();
+    folder.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout);
+        Path::new(folder.trim()).is_dir()
+    })
 }
 
 fn has_hdf5() -> bool {

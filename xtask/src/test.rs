@@ -13,13 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::report::{self, Report};
 use crate::setup::{self, Libtorch};
-use crate::{cargo, data, release_dir, root, trainer};
+use crate::{arm64, cargo, data, release_dir, root, trainer};
 
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "Build of the command, without libtorch";
 const PLAN_ONLY: &str = "Library without ONNX (plans only)";
 const LINT: &str = "Lints (cargo clippy)";
 const RUST: &str = "Rust tests: core, cli, xtask, tests";
+const ARM64: &str = "arm64 kernels under qemu";
 const TRAINER: &str = "Rust tests: trainer";
 const MODELS: &str = "Reference models (exported by the trainer)";
 const PYTHON: &str = "Python reference tests";
@@ -109,8 +110,18 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
             "--no-fail-fast",
         ]);
         with_data(&mut command, data, "etalase-tests/data");
+        // No level that this CPU has goes untested.
+        command.env("ETALASE_REQUIRE_ISAS", levels_here().join(","));
         report::run_tests(&mut command, tests)
     });
+    match arm64::not_here() {
+        Some(why) if cfg!(target_arch = "aarch64") => report.not_run(ARM64, &why),
+        // In CI, what is missing is a failure.
+        Some(why) if !require_data && std::env::var_os("CI").is_none() => {
+            report.not_run(ARM64, &why);
+        }
+        _ => report.tests(ARM64, arm64::test_kernels),
+    }
     match &libtorch {
         None => report.not_run(TRAINER, "libtorch could not be set up, see above"),
         Some(libtorch) => report.tests(TRAINER, |tests| {
@@ -174,6 +185,32 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         );
     }
     Ok(report.finish(true))
+}
+
+/// The kernel levels that this CPU has, by the names that they have in the library.
+fn levels_here() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let levels = {
+        use std::arch::is_x86_feature_detected as has;
+        let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512vl");
+        [
+            ("avx2", has!("avx2") && has!("fma")),
+            ("avx512_vnni", avx512 && has!("avx512vnni")),
+        ]
+    };
+    #[cfg(target_arch = "aarch64")]
+    let levels = {
+        use std::arch::is_aarch64_feature_detected as has;
+        [
+            ("neon", has!("neon")),
+            ("neon_dotprod", has!("dotprod")),
+            ("neon_i8mm", has!("i8mm")),
+        ]
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let levels: [(&str, bool); 0] = [];
+    let there = levels.into_iter().filter(|(_, there)| *there);
+    there.map(|(name, _)| name).collect()
 }
 
 fn component_missing(subcommand: &str) -> bool {

@@ -13,25 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use super::runtime::etalase_batch;
 use super::{Args, Found, Place, Table, commit};
-use crate::report;
-
-const TARGET: &str = "aarch64-unknown-linux-gnu";
-const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
-/// Debian's compiler: its sysroot has the arm64 standard library, and goes with no other rustc.
-const RUSTC: &str = "/usr/bin/rustc";
-const LINKER: &str = "aarch64-linux-gnu-gcc";
-const HOW_TO_GET: &str = "on Debian 12, as root:
-  dpkg --add-architecture arm64 && apt-get update
-  apt-get install -y --no-install-recommends rustc-web cargo-web libstd-rust-web-dev:arm64 \\
-    gcc gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user";
-
-/// Name, and what qemu calls it: plain NEON, dot products, int8 matrix products (without SVE, which
-/// phones lack, and with the quick stand-in for pointer authentication).
-const CPUS: [(&str, &str); 3] = [
-    ("cortex-a72", "cortex-a72"),
-    ("cortex-a76", "cortex-a76"),
-    ("max", "max,sve=off,sme=off,pauth-impdef=on"),
-];
+use crate::arm64::{CPUS, Cpu, QEMU, TARGET, cross_cargo};
+use crate::{report, setup};
 
 /// One line of the plugin, in the order of `CLASSES`.
 type Counts = [u64; CLASSES.len()];
@@ -72,7 +55,8 @@ pub fn run(args: &Args, place: &Place) -> Result<Found> {
     for network in &args.networks {
         let reference = place.reference(network)?;
         let model = place.model(network, "etalase");
-        for (cpu, qemu_cpu) in CPUS {
+        for machine in CPUS {
+            let cpu = machine.name;
             let at_this = |peer: &&PeerCount| peer.network == *network && peer.cpu == cpu;
             let peers: Vec<_> = peers.iter().filter(at_this).collect();
             let int8 = peers.iter().filter(|peer| peer.runtime != "tract");
@@ -80,7 +64,7 @@ pub fn run(args: &Args, place: &Place) -> Result<Found> {
             let ratio =
                 |million: f64| best.map_or(String::new(), |best| format!("{:.3}", million / best));
             for engine in &args.engines {
-                let (counts, batch) = count(&plugin, &program, qemu_cpu, &model, engine)?;
+                let (counts, batch) = count(&plugin, &program, &machine, &model, engine)?;
                 let million = counts.map(|count| format!("{:.2}", count as f64 / 1e6));
                 let [all, dot, mmla, widening, simd, memory] = million.each_ref();
                 let ratio = ratio(counts[0] as f64 / 1e6);
@@ -136,12 +120,12 @@ pub fn run(args: &Args, place: &Place) -> Result<Found> {
 fn count(
     plugin: &Path,
     program: &Path,
-    cpu: &str,
+    cpu: &Cpu,
     model: &Path,
     engine: &str,
 ) -> Result<(Counts, super::runtime::Batch)> {
-    let mut command = Command::new("qemu-aarch64");
-    command.args(["-cpu", cpu, "-L", LIBRARIES, "-plugin"]);
+    let mut command = Command::new(QEMU);
+    command.args(&cpu.runner()[1..]).arg("-plugin");
     command.arg(plugin).arg(program);
     command.args(["bench", "--json", "--mark", "--threads", "1", "--runs", "2"]);
     command.args(["--engine", engine, "--onnx"]).arg(model);
@@ -188,32 +172,15 @@ fn build_plugin() -> Result<PathBuf> {
     cc.args(["-O2", "-Wall", "-shared", "-fPIC", "-o"]);
     cc.arg(&plugin)
         .arg(crate::root().join("bench/arm_counter.c"));
-    report::run(&mut cc).with_context(|| format!("needs a C compiler; {HOW_TO_GET}"))?;
+    report::run(&mut cc).context("needs a C compiler")?;
     Ok(plugin)
 }
 
 fn cross_build() -> Result<PathBuf> {
-    for (program, argument) in [
-        ("qemu-aarch64", "--version"),
-        (LINKER, "--version"),
-        (RUSTC, "--version"),
-    ] {
-        let there = Command::new(program)
-            .arg(argument)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !there.is_ok_and(|status| status.success()) {
-            bail!("{program} is not there; {HOW_TO_GET}");
-        }
-    }
-    let mut cargo = crate::cargo();
+    setup::arm64_packages()?;
+    let mut cargo = cross_cargo();
     cargo.args(["build", "--release", "--locked", "-p", "etalase-cli"]);
-    cargo.args(["--target", TARGET]);
-    cargo
-        .env("RUSTC", RUSTC)
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
-    report::run(&mut cargo).with_context(|| HOW_TO_GET.to_string())?;
+    report::run(cargo.args(["--target", TARGET]))?;
     // Beside xtask's own release folder, wherever CARGO_TARGET_DIR puts that.
     let release = crate::release_dir()?;
     let target = release.parent().unwrap_or(&release);
@@ -276,7 +243,7 @@ mod tests {
     fn every_network_has_int8_peers_at_every_cpu() {
         let peers = read_peers(include_str!("../../../bench/arm64_peers.csv")).unwrap();
         for network in &super::super::NETWORKS[..4] {
-            for (cpu, _) in CPUS {
+            for Cpu { name: cpu, .. } in CPUS {
                 for runtime in ["onnxruntime", "litert"] {
                     let same = |peer: &&PeerCount| {
                         (&peer.network[..], &peer.cpu[..], &peer.runtime[..])

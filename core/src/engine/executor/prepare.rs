@@ -170,10 +170,8 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
             offset,
             output: range,
         } => {
-            // Both of one length, as kernels want them.
-            let length = scale.len().max(offset.len());
             let widened = |values: &[f32]| match values {
-                [one] => vec![*one; length],
+                [one] => vec![*one; output.channels],
                 values => values.to_vec(),
             };
             let work = Work::Affine {

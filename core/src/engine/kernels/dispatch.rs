@@ -14,6 +14,12 @@ pub(crate) fn levels() -> Vec<&'static dyn Kernels> {
         levels.extend(super::avx512_vnni::avx512_vnni());
         levels.extend(super::avx2::avx2());
     }
+    #[cfg(target_arch = "aarch64")]
+    {
+        levels.extend(super::neon_i8mm::i8mm());
+        levels.extend(super::neon_dotprod::dotprod());
+        levels.extend(super::neon::neon());
+    }
     levels.push(&Scalar);
     levels
 }

@@ -1,12 +1,13 @@
 //! Sums, multiply-adds and max pools as loops that the compiler turns into vectors: a level
 //! inlines them into functions of its own instruction set. They read and write runs of
 //! channels; arithmetic is the specification's, in an order that vectors keep.
-//! Left out: convolutions, which each level writes by hand; [`super::means`].
+//! arm64 has all but [`quantize`] by hand. Left out: convolutions, which each level writes by hand; [`super::means`].
 
 use std::ops::Range;
 
-use super::scalar::tapped;
-use super::{ACT_OFFSET, Act, Add, Affine, Clamp, MaxPool, Quantize};
+#[cfg(target_arch = "x86_64")]
+use super::{ACT_OFFSET, Add, Affine, MaxPool, scalar::tapped};
+use super::{Act, Clamp, Quantize};
 
 /// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
 /// applied, so the conversion needs no checks.
@@ -54,6 +55,7 @@ pub(super) unsafe fn quantize(job: &Quantize, values: Range<usize>) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
     let (low, high, zero) = bounds(job.clamp);
@@ -82,42 +84,29 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
     let (low, high, zero) = bounds(job.clamp);
-    let one = job.scale.len() == 1 && job.offset.len() == 1;
-    let strides = [job.input.stride, job.output.stride];
-    let (runs, length) = if one {
-        runs(&pixels, job.channels, &strides)
-    } else {
-        (pixels.len(), job.channels)
-    };
-    for pixel in pixels.start..pixels.start + runs {
+    for pixel in pixels {
         // SAFETY: within both tensors.
         let (from, to) = unsafe {
+            let from = job.input.pointer.add(pixel * job.input.stride);
+            let to = job.output.pointer.add(pixel * job.output.stride);
             (
-                std::slice::from_raw_parts(job.input.pointer.add(pixel * job.input.stride), length),
-                std::slice::from_raw_parts_mut(
-                    job.output.pointer.add(pixel * job.output.stride),
-                    length,
-                ),
+                std::slice::from_raw_parts(from, job.channels),
+                std::slice::from_raw_parts_mut(to, job.channels),
             )
         };
-        let values = to.iter_mut().zip(from);
-        let real = |x: Act| (i32::from(x) - job.zero_point) as f32;
-        if one {
-            let (scale, offset) = (job.scale[0], job.offset[0]);
-            for (to, &x) in values {
-                *to = level(real(x).mul_add(scale, offset), low, high, zero);
-            }
-        } else {
-            for ((to, &x), (&scale, &offset)) in values.zip(job.scale.iter().zip(job.offset)) {
-                *to = level(real(x).mul_add(scale, offset), low, high, zero);
-            }
+        let factors = job.scale.iter().zip(job.offset);
+        for ((to, &x), (&scale, &offset)) in to.iter_mut().zip(from).zip(factors) {
+            let x = (i32::from(x) - job.zero_point) as f32;
+            *to = level(x.mul_add(scale, offset), low, high, zero);
         }
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) unsafe fn max_pool(job: &MaxPool, rows: Range<usize>) {
     let MaxPool {

@@ -9,6 +9,18 @@
 //! PMADDUBSW unsigned by signed ones, so a value is stored as `i8` on aarch64 and as
 //! `u8` elsewhere ([`Act`]); a plan speaks of `u8` and [`act`] converts at its edges.
 
+#[cfg(target_arch = "aarch64")]
+mod arm64;
+#[cfg(target_arch = "aarch64")]
+mod arm64_conv;
+#[cfg(target_arch = "aarch64")]
+mod arm64_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod arm64_max_pool;
+#[cfg(target_arch = "aarch64")]
+mod arm64_store;
+#[cfg(target_arch = "aarch64")]
+mod arm64_sums;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -16,10 +28,16 @@ mod avx512_vnni;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod lines;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod loops;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod means;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 mod packed;
 #[cfg(target_arch = "x86_64")]
 mod patches;
@@ -190,7 +208,7 @@ pub(crate) struct Affine<'a> {
     pub(crate) output: Target,
     /// In the stored domain.
     pub(crate) zero_point: i32,
-    /// One per channel, or one for all.
+    /// One per channel.
     pub(crate) scale: &'a [f32],
     pub(crate) offset: &'a [f32],
     pub(crate) clamp: Clamp,

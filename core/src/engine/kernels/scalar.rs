@@ -219,19 +219,12 @@ pub(super) unsafe fn lookup(job: &Lookup, pixels: Range<usize>) {
 }
 
 pub(super) unsafe fn affine(job: &Affine, pixels: Range<usize>) {
-    let of = |values: &[f32], c: usize| {
-        if values.len() == 1 {
-            values[0]
-        } else {
-            values[c]
-        }
-    };
     for pixel in pixels {
         for c in 0..job.channels {
             // SAFETY: within both tensors.
             unsafe {
                 let x = (job.input.at(pixel, c) - job.zero_point) as f32;
-                let value = x.mul_add(of(job.scale, c), of(job.offset, c));
+                let value = x.mul_add(job.scale[c], job.offset[c]);
                 job.output.put(pixel, c, job.clamp.store(value));
             }
         }

@@ -1,7 +1,8 @@
 //! Every level against the specification, byte for byte: tails, strides, padding,
 //! saturation, zero points at both ends, work split at odd places. Inputs end exactly
 //! [`OVERREAD_BYTES`] before their memory does, and what lies between a target's pixels
-//! must stay what it was.
+//! must stay what it was. Every op meets all pairs of [`GRID_SIDES`] and [`GRID_CHANNELS`],
+//! then random ones; windows and ranges rotate, so that an emulated CPU takes a second.
 
 use super::*;
 
@@ -171,35 +172,61 @@ fn others() -> Vec<&'static dyn Kernels> {
     levels
 }
 
+/// Sides 1, 2, 7 and 224, the last as one row: windows make it as high as they are.
+const GRID_SIDES: [(usize, usize); 4] = [(1, 1), (2, 2), (7, 7), (1, 224)];
+const GRID_CHANNELS: [usize; 6] = [1, 3, 7, 8, 17, 1056];
+const GRID: usize = GRID_SIDES.len() * GRID_CHANNELS.len();
+
+/// The grid's sides and channels, then random ones.
+fn size(random: &mut Random, round: usize) -> ((usize, usize), usize) {
+    if round < GRID {
+        let side = GRID_SIDES[round / GRID_CHANNELS.len()];
+        return (side, GRID_CHANNELS[round % GRID_CHANNELS.len()]);
+    }
+    let side = SIDES[random.below(SIDES.len())];
+    (side, CHANNELS[random.below(CHANNELS.len())])
+}
+
 const SIDES: [(usize, usize); 6] = [(1, 1), (2, 2), (7, 7), (14, 9), (3, 14), (5, 1)];
 const CHANNELS: [usize; 9] = [1, 3, 7, 8, 16, 17, 32, 44, 70];
 
 fn conv_case(level: &dyn Kernels, random: &mut Random, shape: Shape, window: Window, floats: bool) {
-    let scalar = &scalar::Scalar as &dyn Kernels;
     let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
     let extreme = random.below(3) == 0;
     let weights = random.weights(depth * shape.channels_out, extreme);
+    let extra = [0, 0, 5][random.below(3)];
+    let pixels = shape.input.0 * shape.input.1;
+    let input = Pixels::new(random, pixels, shape.channels_in, extra, extreme);
+    let small = if extreme { 1e-5 } else { 1e-3 };
+    conv_with(
+        level,
+        random,
+        (shape, window),
+        (&weights, &input, small),
+        floats,
+    );
+}
+
+fn conv_with(
+    level: &dyn Kernels,
+    random: &mut Random,
+    (shape, window): (Shape, Window),
+    (weights, input, small): (&[i8], &Pixels, f32),
+    floats: bool,
+) {
+    let scalar = &scalar::Scalar as &dyn Kernels;
     let bias: Vec<i32> = (0..shape.channels_out)
         .map(|_| random.below(20_000) as i32 - 10_000)
         .collect();
-    let small = if extreme { 1e-5 } else { 1e-3 };
     let multipliers: Vec<f32> = (0..shape.channels_out)
         .map(|_| random.factor() * small)
         .collect();
     let of = ConvWeights {
-        weights: &weights,
+        weights,
         bias: &bias,
         multipliers: &multipliers,
         zero_point: random.zero_point(),
     };
-    let extra = [0, 0, 5][random.below(3)];
-    let input = Pixels::new(
-        random,
-        shape.input.0 * shape.input.1,
-        shape.channels_in,
-        extra,
-        extreme,
-    );
     let clamp = random.clamp();
     let packed = [
         scalar.pack_conv(&shape, &window, &of),
@@ -258,11 +285,14 @@ fn convolutions() {
             square(2, 1, 0),
             square(1, 2, 0),
         ];
-        for round in 0..150 {
-            let window = windows[round % windows.len()];
-            let side = SIDES[random.below(SIDES.len())];
+        for round in 0..150 + GRID {
+            let (side, channels_in) = size(&mut random, round);
+            let mut window = windows[(round + round / windows.len()) % windows.len()];
+            if channels_in * side.1 > 10_000 {
+                window = windows[0];
+            }
             let input = (side.0.max(window.kernel.0), side.1.max(window.kernel.1));
-            let channels = (CHANNELS[random.below(9)], CHANNELS[random.below(9)]);
+            let channels = (channels_in, CHANNELS[random.below(9)]);
             let after = random.below(2);
             conv_case(
                 level,
@@ -272,96 +302,152 @@ fn convolutions() {
                 round % 7 == 0,
             );
         }
-        // A dense layer, a stem, long sums.
-        let one = square(1, 1, 0);
-        conv_case(
-            level,
-            &mut random,
-            shape((1, 1), (1056, 70), one, 0),
-            one,
-            true,
-        );
-        conv_case(
-            level,
-            &mut random,
-            shape((7, 7), (1056, 17), one, 0),
-            one,
-            false,
-        );
-        let stem = square(3, 2, 0);
-        conv_case(
-            level,
-            &mut random,
-            shape((224, 32), (3, 16), stem, 1),
-            stem,
-            false,
-        );
+        // A dense layer, long sums, many outputs, a stem.
+        let (one, stem) = (square(1, 1, 0), square(3, 2, 0));
+        for (input, channels, window, floats) in [
+            ((1, 1), (1056, 70), one, true),
+            ((7, 7), (1056, 17), one, false),
+            ((7, 7), (17, 1056), one, false),
+            ((224, 32), (3, 16), stem, false),
+        ] {
+            let shape = shape(input, channels, window, 1);
+            conv_case(level, &mut random, shape, window, floats);
+        }
+    }
+}
+
+/// Products of -128 by -128 are the largest: two of them are one too many for 16 bits.
+#[test]
+fn the_least_weights_with_the_least_and_the_largest_activations() {
+    let mut random = Random(5);
+    for level in others() {
+        for (value, weight) in [(0, -128), (255, -128), (0, 127), (255, 127)] {
+            for (kernel, channels) in [(1, 16), (1, 8), (1, 1056), (3, 3), (3, 32), (5, 17)] {
+                let window = square(kernel, 1, 0);
+                let shape = shape((kernel + 3, kernel + 4), (channels, 13), window, 0);
+                let mut input = Pixels::new(
+                    &mut random,
+                    shape.input.0 * shape.input.1,
+                    channels,
+                    0,
+                    false,
+                );
+                input.memory.fill(act(value));
+                let depth = kernel * kernel * channels;
+                let mut weights = vec![weight; depth * 13];
+                let small = 1.0 / (depth as f32 * 4e3);
+                for floats in [true, false] {
+                    let given = (&weights[..], &input, small);
+                    conv_with(level, &mut random, (shape, window), given, floats);
+                }
+                // Only two of them, where they may meet in one sum.
+                for (at, weight) in weights.iter_mut().enumerate() {
+                    *weight = if at % depth % 16 % 8 == 1 { -128 } else { 1 };
+                }
+                let given = (&weights[..], &input, small);
+                conv_with(level, &mut random, (shape, window), given, true);
+            }
+            for (kernel, stride) in [(2, 1), (3, 1), (3, 2), (5, 1), (5, 2), (7, 1)] {
+                let window = square(kernel, stride, kernel / 2);
+                let shape = shape((9, 11), (20, 20), window, 1);
+                let mut input = Pixels::new(&mut random, 99, 20, 0, false);
+                input.memory.fill(act(value));
+                let weights = vec![weight; kernel * kernel * 20];
+                let small = 1.0 / ((kernel * kernel) as f32 * 4e3);
+                let given = (&weights[..], &input, small);
+                depthwise_with(level, &mut random, (shape, window), given);
+            }
+        }
     }
 }
 
 #[test]
 fn depthwise_convolutions() {
-    let scalar = &scalar::Scalar as &dyn Kernels;
     let mut random = Random(2);
     for level in others() {
-        for round in 0..150 {
-            let kernel = [3, 5, 7, 2][round % 4];
-            let window = square(kernel, 1 + random.below(2), random.below(kernel));
-            let side = SIDES[random.below(SIDES.len())];
-            let channels = if round == 0 {
-                1056
-            } else {
-                CHANNELS[random.below(9)]
-            };
+        for round in 0..150 + GRID {
+            let (side, channels) = size(&mut random, round);
+            let mut kernel = [3, 5, 7, 2, 1][(round + round / 5) % 5];
+            if channels * side.1 > 10_000 {
+                kernel = 3;
+            }
+            let window = square(kernel, 1 + random.below(3), random.below(kernel));
             let input = (side.0.max(kernel), side.1.max(kernel));
             let shape = shape(input, (channels, channels), window, random.below(kernel));
             let extreme = random.below(3) == 0;
             let weights = random.weights(kernel * kernel * channels, extreme);
-            let bias: Vec<i32> = (0..channels)
-                .map(|_| random.below(2000) as i32 - 1000)
-                .collect();
-            let multipliers: Vec<f32> = (0..channels).map(|_| random.factor() * 1e-3).collect();
-            let of = ConvWeights {
-                weights: &weights,
-                bias: &bias,
-                multipliers: &multipliers,
-                zero_point: random.zero_point(),
-            };
             let extra = [0, 5][random.below(2)];
-            let source = Pixels::new(&mut random, input.0 * input.1, channels, extra, extreme);
-            let clamp = random.clamp();
-            let packed = [
-                scalar.pack_depthwise(&shape, &window, &of),
-                level.pack_depthwise(&shape, &window, &of),
-            ];
-            let mut scratch = Aligned::zeroed(level.depthwise_scratch_bytes(&shape, &window));
-            let what = format!("{} depthwise {shape:?} {window:?}", level.name());
-            let pixels = shape.output.0 * shape.output.1;
-            compare(
-                &what,
-                &mut random,
-                (pixels, channels, extra),
-                shape.output.0,
-                |reference, output, range| {
-                    let (kernels, packed) = if reference {
-                        (scalar, &packed[0])
-                    } else {
-                        (level, &packed[1])
-                    };
-                    let job = Depthwise {
-                        shape,
-                        window,
-                        packed,
-                        input: source.source(),
-                        output,
-                        clamp,
-                    };
-                    // SAFETY: as above.
-                    unsafe { kernels.depthwise(&job, range, scratch.as_mut_ptr()) };
-                },
-            );
+            let input = Pixels::new(&mut random, input.0 * input.1, channels, extra, extreme);
+            let given = (&weights[..], &input, 1e-3);
+            depthwise_with(level, &mut random, (shape, window), given);
         }
+        // More rows than any network has, which a level may leave to the specification.
+        let window = Window {
+            kernel: (19, 2),
+            stride: (1, 1),
+            pad: (1, 0),
+        };
+        let shape = shape((20, 5), (9, 9), window, 0);
+        let weights = random.weights(19 * 2 * 9, false);
+        let input = Pixels::new(&mut random, 100, 9, 0, false);
+        let given = (&weights[..], &input, 1e-3);
+        depthwise_with(level, &mut random, (shape, window), given);
     }
+}
+
+fn depthwise_with(
+    level: &dyn Kernels,
+    random: &mut Random,
+    (shape, window): (Shape, Window),
+    (weights, input, small): (&[i8], &Pixels, f32),
+) {
+    let scalar = &scalar::Scalar as &dyn Kernels;
+    let channels = shape.channels_out;
+    let bias: Vec<i32> = (0..channels)
+        .map(|_| random.below(2000) as i32 - 1000)
+        .collect();
+    let multipliers: Vec<f32> = (0..channels).map(|_| random.factor() * small).collect();
+    let of = ConvWeights {
+        weights,
+        bias: &bias,
+        multipliers: &multipliers,
+        zero_point: random.zero_point(),
+    };
+    let clamp = random.clamp();
+    let packed = [
+        scalar.pack_depthwise(&shape, &window, &of),
+        level.pack_depthwise(&shape, &window, &of),
+    ];
+    let mut scratch = Aligned::zeroed(level.depthwise_scratch_bytes(&shape, &window));
+    let what = format!("{} depthwise {shape:?} {window:?}", level.name());
+    let size = (
+        shape.output.0 * shape.output.1,
+        channels,
+        [0, 5][random.below(2)],
+    );
+    compare(
+        &what,
+        random,
+        size,
+        shape.output.0,
+        |reference, output, range| {
+            let (kernels, packed) = if reference {
+                (scalar, &packed[0])
+            } else {
+                (level, &packed[1])
+            };
+            let job = Depthwise {
+                shape,
+                window,
+                packed,
+                input: input.source(),
+                output,
+                clamp,
+            };
+            // SAFETY: as above.
+            unsafe { kernels.depthwise(&job, range, scratch.as_mut_ptr()) };
+        },
+    );
 }
 
 #[test]
@@ -369,22 +455,20 @@ fn sums_tables_and_multiply_adds() {
     let scalar = &scalar::Scalar as &dyn Kernels;
     let mut random = Random(3);
     for level in others() {
-        for round in 0..200 {
-            let channels = if round == 0 {
-                1056
-            } else {
-                CHANNELS[random.below(9)]
-            };
-            let (pixels, extra) = (1 + random.below(40), [0, 5][random.below(2)]);
+        for round in 0..200 + GRID {
+            let (side, channels) = size(&mut random, round);
+            let pixels = side.0 * side.1 + random.below(20);
+            let extra = [0, 5][random.below(2)];
             let a = Pixels::new(&mut random, pixels, channels, extra, false);
             let b = Pixels::new(&mut random, pixels, channels, extra, round % 3 == 0);
             let zero_point = random.zero_point();
             let summand = random.factor() * 100.0 - 200.0;
             let (scale_a, scale_b) = (random.factor(), random.factor());
             let clamp = random.clamp();
-            let length = [1, channels][random.below(2)];
-            let scale: Vec<f32> = (0..length).map(|_| random.factor() - 2.0).collect();
-            let offset: Vec<f32> = (0..length).map(|_| random.factor() * 40.0 - 80.0).collect();
+            let scale: Vec<f32> = (0..channels).map(|_| random.factor() - 2.0).collect();
+            let offset: Vec<f32> = (0..channels)
+                .map(|_| random.factor() * 40.0 - 80.0)
+                .collect();
             let what = format!("{} {pixels} x {channels}", level.name());
             let size = (pixels, channels, extra);
             compare(
@@ -462,9 +546,9 @@ fn pools() {
     let scalar = &scalar::Scalar as &dyn Kernels;
     let mut random = Random(4);
     for level in others() {
-        for round in 0..150 {
-            let side = SIDES[random.below(SIDES.len())];
-            let kernel = [3, 2, 5, 1][round % 4];
+        for round in 0..150 + GRID {
+            let (side, channels) = size(&mut random, round);
+            let kernel = [3, 2, 5, 1][(round + round / 4) % 4];
             let global = round % 5 == 0;
             let mut input = (side.0.max(kernel), side.1.max(kernel));
             let mut window = square(kernel, 1 + random.below(2), random.below(kernel));
@@ -476,7 +560,6 @@ fn pools() {
                     pad: (0, 0),
                 };
             }
-            let channels = CHANNELS[random.below(9)];
             let after = if global { 0 } else { random.below(kernel) };
             let shape = shape(input, (channels, channels), window, after);
             let extra = [0, 5][random.below(2)];
