@@ -135,7 +135,7 @@ pub(super) unsafe fn each_row(
     for y in rows.clone() {
         let top = y * stride;
         // All lines but the last were read by the row that begins four lines above.
-        let kept = ROWS % stride == 0 && y - rows.start >= ROWS / stride;
+        let kept = ROWS.is_multiple_of(stride) && y - rows.start >= ROWS / stride;
         let first = if kept { lines.groups - 1 } else { 0 };
         for group in first..lines.groups {
             let line = top + group * ROWS;
