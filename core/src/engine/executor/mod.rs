@@ -297,6 +297,7 @@ impl Program {
                 Work::Add {
                     scales,
                     offset,
+                    shift,
                     clamp,
                 } => kernels.add(
                     &kernels::Add {
@@ -307,6 +308,7 @@ impl Program {
                         scale_a: scales[0],
                         scale_b: scales[1],
                         offset: *offset,
+                        shift: *shift,
                         clamp: *clamp,
                     },
                     range,
@@ -357,6 +359,7 @@ impl Program {
                     job,
                     zero_point,
                     scales,
+                    shift,
                     count_padding,
                     clamp,
                 } => kernels.average_pool(
@@ -368,6 +371,7 @@ impl Program {
                         zero_point: *zero_point,
                         scale_in: scales[0],
                         scale_out: scales[1],
+                        shift: *shift,
                         count_padding: *count_padding,
                         clamp: *clamp,
                     },

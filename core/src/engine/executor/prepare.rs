@@ -39,6 +39,7 @@ pub(super) enum Work {
     Add {
         scales: [f32; 2],
         offset: f32,
+        shift: i32,
         clamp: Clamp,
     },
     Lookup(Box<Table>),
@@ -57,6 +58,7 @@ pub(super) enum Work {
         job: Windowed,
         zero_point: i32,
         scales: [f32; 2],
+        shift: i32,
         count_padding: bool,
         clamp: Clamp,
     },
@@ -148,11 +150,13 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
         Op::Add {
             scales,
             offset,
+            shift,
             output,
         } => {
             let work = Work::Add {
                 scales: *scales,
                 offset: *offset,
+                shift: stored(*shift),
                 clamp: clamp(*output),
             };
             (work, pixels)
@@ -194,6 +198,7 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
             window,
             zero_point,
             scales,
+            shift,
             count_padding,
             output,
         } => {
@@ -202,6 +207,7 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
                 job: windowed(window),
                 zero_point: stored(*zero_point),
                 scales: *scales,
+                shift: stored(*shift),
                 count_padding: *count_padding,
                 clamp: clamp(*output),
             };

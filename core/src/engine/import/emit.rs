@@ -18,16 +18,25 @@ struct Described<'a> {
 }
 
 impl Import<'_> {
-    /// A step that computes `pending` in integers of this scale and zero point.
+    /// A step that computes `pending` in integers of this scale and zero point; `signed`:
+    /// the graph has them 128 lower.
     pub(super) fn emit(
         &mut self,
         pending: &Pending,
         scale: f32,
         zero_point: u8,
+        signed: bool,
     ) -> Fused<(TensorId, Layout)> {
         let (node, layout) = (pending.node.as_str(), &pending.layout);
         let bounds = (pending.low, pending.high);
         let output = range(bounds, scale, zero_point);
+        // Sums are rounded with their zero point, in the graph's own integers.
+        let shift = if signed { 128 } else { 0 };
+        let in_graph = |level: u8| f32::from(level) - f32::from(shift);
+        let rounded_last = Range {
+            zero_point: shift,
+            ..output
+        };
         let (inputs, op) = match &pending.op {
             PendingOp::Convolution {
                 input,
@@ -50,11 +59,12 @@ impl Import<'_> {
             PendingOp::Add(inputs) => {
                 let [a, b] = inputs.as_ref();
                 let scales = [a.scale / scale, b.scale / scale];
-                let zeros = [a.zero_point, b.zero_point].map(f32::from);
+                let zeros = [a.zero_point, b.zero_point].map(in_graph);
                 let op = Op::Add {
                     scales,
-                    offset: sum_offset(scales, zeros, zero_point),
-                    output: unshifted(output),
+                    offset: sum_offset(scales, zeros, in_graph(zero_point)),
+                    shift,
+                    output: rounded_last,
                 };
                 (vec![a.tensor, b.tensor], op)
             }
@@ -71,14 +81,14 @@ impl Import<'_> {
                     }
                     (_, _, Some(added)) => {
                         let scales = [input.scale / scale, added.scale / scale];
-                        let zeros = [f32::from(input.zero_point), added.zero_point];
-                        let offset = sum_offset(scales, zeros, zero_point);
+                        let zeros = [in_graph(input.zero_point), added.zero_point];
+                        let offset = sum_offset(scales, zeros, in_graph(zero_point));
                         let sum = |&integer: &f32| integer.mul_add(scales[1], offset);
                         Op::Affine {
-                            zero_point: 0,
+                            zero_point: shift,
                             scale: vec![scales[0]],
                             offset: added.integers.iter().map(sum).collect(),
-                            output: unshifted(output),
+                            output: rounded_last,
                         }
                     }
                     _ => Op::Affine {
@@ -89,9 +99,9 @@ impl Import<'_> {
                             .collect(),
                         offset: offset
                             .iter()
-                            .map(|offset| offset / scale + f32::from(zero_point))
+                            .map(|offset| offset / scale + in_graph(zero_point))
                             .collect(),
-                        output: unshifted(output),
+                        output: rounded_last,
                     },
                 };
                 (vec![input.tensor], op)
@@ -108,6 +118,7 @@ impl Import<'_> {
                     window: *window,
                     zero_point: input.zero_point,
                     scales: [input.scale, scale],
+                    shift,
                     count_padding: *count_padding,
                     output,
                 };
@@ -387,16 +398,8 @@ fn lookup(view: &Dequantized, of: impl Fn(f32) -> f32, scale: f32, zero_point: u
 /// What is left of a sum of quantized values when the values themselves have gone in with
 /// their zero points: rounded as ONNX Runtime's QLinearAdd does on x86, so that sums that
 /// fall between two levels fall to the same side.
-fn sum_offset(scales: [f32; 2], zeros: [f32; 2], zero_point: u8) -> f32 {
-    f32::from(zero_point) - scales[0].mul_add(zeros[0], scales[1] * zeros[1])
-}
-
-/// The same levels for a result that has its zero point in it already.
-fn unshifted(range: Range) -> Range {
-    Range {
-        zero_point: 0,
-        ..range
-    }
+fn sum_offset(scales: [f32; 2], zeros: [f32; 2], zero_point: f32) -> f32 {
+    zero_point - scales[0].mul_add(zeros[0], scales[1] * zeros[1])
 }
 
 /// Real bounds as bounds in integers.

@@ -110,7 +110,7 @@ impl<'a> Import<'a> {
         let input = self.input(node, 0)?.clone();
         let (tensor, layout) = match input {
             Value::Dequantized(view) => self.requantized(&node.name, view, scale, zero_point)?,
-            Value::Pending(pending) => self.emit(&pending, scale, zero_point)?,
+            Value::Pending(pending) => self.emit(&pending, scale, zero_point, signed)?,
             Value::Float { tensor, layout } => {
                 let output = self.tensor(Kind::Byte, &layout);
                 self.step(

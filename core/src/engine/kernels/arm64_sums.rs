@@ -41,29 +41,13 @@ unsafe fn real(x: int8x16_t, zero: int8x16_t) -> [float32x4_t; 4] {
     }
 }
 
-/// Values as `u8`, whatever the stored domain.
-#[inline(always)]
-unsafe fn unsigned(x: int8x16_t) -> [float32x4_t; 4] {
-    // SAFETY: NEON is always there.
-    unsafe {
-        let x = veorq_u8(vreinterpretq_u8_s8(x), vdupq_n_u8(0x80));
-        let (low, high) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
-        [
-            vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))),
-            vcvtq_f32_u32(vmovl_high_u16(low)),
-            vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))),
-            vcvtq_f32_u32(vmovl_high_u16(high)),
-        ]
-    }
-}
-
 pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
     let rounding = Rounding::new(job.clamp);
     let strides = [job.a.stride, job.b.stride, job.output.stride];
     let (runs, length) = runs(&pixels, job.channels, &strides);
     // SAFETY: within the three tensors, and a vector behind the inputs.
     unsafe {
-        let offset = vdupq_n_f32(job.offset);
+        let (shift, offset) = (vdupq_n_s8(job.shift as i8), vdupq_n_f32(job.offset));
         let (scale_a, scale_b) = (vdupq_n_f32(job.scale_a), vdupq_n_f32(job.scale_b));
         for pixel in pixels.start..pixels.start + runs {
             let a = job.a.pointer.add(pixel * job.a.stride);
@@ -71,8 +55,8 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
             let to = job.output.pointer.add(pixel * job.output.stride);
             let mut at = 0;
             while at < length {
-                let a = unsigned(vld1q_s8(a.add(at)));
-                let b = unsigned(vld1q_s8(b.add(at)));
+                let a = real(vld1q_s8(a.add(at)), shift);
+                let b = real(vld1q_s8(b.add(at)), shift);
                 let sum = |i: usize| vfmaq_f32(vfmaq_f32(offset, b[i], scale_b), a[i], scale_a);
                 let bytes = rounding.rounded([sum(0), sum(1), sum(2), sum(3)]);
                 store(to.add(at), rounding.clamped(bytes), length - at);

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-#[cfg(target_arch = "x86_64")]
-use super::{ACT_OFFSET, Add, Affine, MaxPool, scalar::tapped};
 use super::{Act, Clamp, Quantize};
+#[cfg(target_arch = "x86_64")]
+use super::{Add, Affine, MaxPool, scalar::tapped};
 
 /// [`Clamp::store`] in a form that the compiler turns into vectors: the bounds have been
 /// applied, so the conversion needs no checks.
@@ -77,7 +77,7 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
             )
         };
         for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
-            let [a, b] = [a, b].map(|x| (i32::from(x) - ACT_OFFSET) as f32);
+            let [a, b] = [a, b].map(|x| (i32::from(x) - job.shift) as f32);
             let sum = a.mul_add(job.scale_a, b.mul_add(job.scale_b, job.offset));
             *to = level(sum, low, high, zero);
         }

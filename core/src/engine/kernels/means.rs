@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::loops::{bounds, level};
-use super::{ACT_OFFSET, AveragePool, Clamp, GlobalAveragePool, Shape, Window};
+use super::{AveragePool, Clamp, GlobalAveragePool, Shape, Window};
 
 /// Channels of a global pool that are summed at a time.
 const CHUNK: usize = 64;
@@ -44,7 +44,7 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>, scratch
         low,
         high,
     } = job.clamp;
-    let [zero, low, high] = [zero_point, low, high].map(|level| (level - ACT_OFFSET) as f32);
+    let [zero, low, high] = [zero_point, low, high].map(|level| (level - job.shift) as f32);
     let mut made = 0;
     for y in rows {
         let below = y * window.stride.0 + window.kernel.0;
@@ -74,7 +74,7 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>, scratch
                 std::slice::from_raw_parts_mut(output.pointer.add(pixel * output.stride), channels)
             };
             for (to, sum) in to.iter_mut().zip(sums) {
-                *to = level(sum / n / job.scale_out + zero, low, high, ACT_OFFSET);
+                *to = level(sum / n / job.scale_out + zero, low, high, job.shift);
             }
         }
     }

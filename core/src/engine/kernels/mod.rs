@@ -168,9 +168,9 @@ pub(crate) struct Depthwise<'a> {
     pub(crate) clamp: Clamp,
 }
 
-/// A sum of two tensors: `clamp(a * scale_a + (b * scale_b + offset))`, `a` and `b` as `u8`
-/// whatever the stored domain, each product and sum rounded once (fused). ONNX Runtime's
-/// QLinearAdd rounds so on x86.
+/// A sum of two tensors: `clamp(a * scale_a + (b * scale_b + offset))`, `a` and `b` as the
+/// graph has them (stored values less `shift`), each product and sum rounded once (fused).
+/// ONNX Runtime's QLinearAdd rounds so on x86.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Add {
     pub(crate) channels: usize,
@@ -180,6 +180,8 @@ pub(crate) struct Add {
     pub(crate) scale_a: f32,
     pub(crate) scale_b: f32,
     pub(crate) offset: f32,
+    /// What stored values are higher than the graph's.
+    pub(crate) shift: i32,
     pub(crate) clamp: Clamp,
 }
 
@@ -238,8 +240,8 @@ pub(crate) struct MaxPool {
 
 /// An average pool: the mean of the real values `(x - zero_point) as f32 * scale_in` inside
 /// the image, summed row by row as `f32`, divided by their number (by the window's area with
-/// `count_padding`), divided by `scale_out`; the clamp's zero point in the `u8` domain is
-/// added, and the sum is rounded to even and clamped. Means of a few values often fall
+/// `count_padding`), divided by `scale_out`; the zero point of the graph's own integers is
+/// added (the clamp's less `shift`), and the sum is rounded to even and clamped. Means of a few values often fall
 /// between two levels; this is ONNX Runtime's way, which decides to which side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AveragePool {
@@ -250,6 +252,8 @@ pub(crate) struct AveragePool {
     pub(crate) zero_point: i32,
     pub(crate) scale_in: f32,
     pub(crate) scale_out: f32,
+    /// What stored values are higher than the graph's.
+    pub(crate) shift: i32,
     pub(crate) count_padding: bool,
     pub(crate) clamp: Clamp,
 }

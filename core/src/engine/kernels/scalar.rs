@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use super::{
-    ACT_OFFSET, Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights,
-    Depthwise, GlobalAveragePool, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize,
-    Shape, Source, Target, Window,
+    Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
+    GlobalAveragePool, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape,
+    Source, Target, Window,
 };
 
 /// The level that every CPU has.
@@ -29,13 +29,13 @@ impl Clamp {
         (rounded + self.zero_point) as Act
     }
 
-    /// As [`Clamp::store`], with the zero point added before the rounding: see
+    /// As [`Clamp::store`], with the zero point less `shift` added before the rounding: see
     /// [`AveragePool`].
-    pub(crate) fn store_mean(self, mean: f32) -> Act {
+    pub(crate) fn store_mean(self, mean: f32, shift: i32) -> Act {
         let [zero, low, high] =
-            [self.zero_point, self.low, self.high].map(|level| (level - ACT_OFFSET) as f32);
+            [self.zero_point, self.low, self.high].map(|level| (level - shift) as f32);
         let rounded = (mean + zero).max(low).min(high).round_ties_even() as i32;
-        (rounded + ACT_OFFSET) as Act
+        (rounded + shift) as Act
     }
 }
 
@@ -197,8 +197,8 @@ pub(super) unsafe fn add(job: &Add, pixels: Range<usize>) {
         for c in 0..job.channels {
             // SAFETY: within the three tensors.
             unsafe {
-                let a = (job.a.at(pixel, c) - ACT_OFFSET) as f32;
-                let b = (job.b.at(pixel, c) - ACT_OFFSET) as f32;
+                let a = (job.a.at(pixel, c) - job.shift) as f32;
+                let b = (job.b.at(pixel, c) - job.shift) as f32;
                 let sum = a.mul_add(job.scale_a, b.mul_add(job.scale_b, job.offset));
                 job.output.put(pixel, c, job.clamp.store(sum));
             }
@@ -288,7 +288,13 @@ pub(super) unsafe fn average_pool(job: &AveragePool, rows: Range<usize>) {
                 let sum = taps.clone().map(real).fold(0.0, |sum, real| sum + real);
                 let mean = sum / n as f32 / job.scale_out;
                 // SAFETY: within the output.
-                unsafe { output.put(y * shape.output.1 + x, c, job.clamp.store_mean(mean)) };
+                unsafe {
+                    output.put(
+                        y * shape.output.1 + x,
+                        c,
+                        job.clamp.store_mean(mean, job.shift),
+                    )
+                };
             }
         }
     }

@@ -487,6 +487,7 @@ fn sums_tables_and_multiply_adds() {
                         scale_a,
                         scale_b,
                         offset: summand,
+                        shift: zero_point,
                         clamp,
                     };
                     // SAFETY: as above.
@@ -594,6 +595,7 @@ fn pools() {
             let zero_point = random.zero_point();
             let (scale_in, scale_out) = (random.factor(), random.factor());
             let (count_padding, clamp) = (random.below(2) == 0, random.clamp());
+            let shift = ACT_OFFSET + [0, 128][random.below(2)];
             let bytes = level.average_pool_scratch_bytes(&shape, &window);
             let mut scratch = Aligned::zeroed(bytes);
             compare(
@@ -612,6 +614,7 @@ fn pools() {
                         zero_point,
                         scale_in,
                         scale_out,
+                        shift,
                         count_padding,
                         clamp,
                     };

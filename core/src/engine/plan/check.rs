@@ -235,6 +235,7 @@ fn check_step(
             scales,
             offset,
             output,
+            ..
         } => {
             kinds(Kind::Byte, Kind::Byte)?;
             same_sides()?;

@@ -144,6 +144,8 @@ pub(crate) enum Op {
         scales: [f32; 2],
         /// What the zero points come to.
         offset: f32,
+        /// By how much values are higher than the graph's.
+        shift: u8,
         output: Range,
     },
     /// What each of the 256 values becomes.
@@ -168,6 +170,8 @@ pub(crate) enum Op {
         zero_point: u8,
         /// Of the input and of the output.
         scales: [f32; 2],
+        /// By how much the output's integers are higher than the graph's.
+        shift: u8,
         count_padding: bool,
         output: Range,
     },
