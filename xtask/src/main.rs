@@ -5,6 +5,7 @@
 //! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
+mod agreement;
 mod arm64;
 mod bench;
 mod data;

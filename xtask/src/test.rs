@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::report::{self, Report};
 use crate::setup::{self, Libtorch};
-use crate::{arm64, cargo, data, release_dir, root, trainer};
+use crate::{agreement, arm64, cargo, data, release_dir, root, trainer};
 
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "Build of the command, without libtorch";
@@ -24,6 +24,7 @@ const ARM64: &str = "arm64 kernels under qemu";
 const TRAINER: &str = "Rust tests: trainer";
 const MODELS: &str = "Reference models (exported by the trainer)";
 const PYTHON: &str = "Python reference tests";
+const AGREEMENT: &str = "Backbones quantized by ONNX Runtime answer as in ONNX Runtime";
 const WITH_DATA: &str = "Tests with photos and weights (feature data, marker data)";
 
 /// Runs it all; `require_data`: no photos is a failure.
@@ -177,6 +178,9 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
             };
             report::run_tests(&mut pytest, tests)
         }),
+    }
+    if let Some(data) = data {
+        report.step(AGREEMENT, || agreement::run(data));
     }
     if data.is_none() {
         report.not_run(
