@@ -271,6 +271,36 @@ fn one_engine_serves_eight_threads() {
     }
 }
 
+/// Processor time of this process, in hundredths of a second.
+#[cfg(target_os = "linux")]
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
+    let behind_name = stat.rsplit_once(')').expect("a name in parentheses").1;
+    let fields = behind_name.split_whitespace().skip(11).take(2);
+    fields
+        .map(|field| field.parse::<u64>().expect("a number"))
+        .sum()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn idle_threads_sleep() {
+    let options = EngineOptions {
+        threads: 4,
+        ..EngineOptions::default()
+    };
+    let engine = Engine::from_onnx(&everything().bytes(), &options).expect("opens");
+    engine.run(&photo(1)).expect("runs");
+    let before = ticks();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    // One thread that spins would take 50.
+    assert!(
+        ticks() - before <= 10,
+        "{} ticks in half a second",
+        ticks() - before
+    );
+}
+
 #[test]
 fn a_cancelled_run_says_so_and_the_next_is_right() {
     for threads in [1, 3] {

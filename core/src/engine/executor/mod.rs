@@ -23,6 +23,9 @@ use super::plan::{Kind, Plan, TensorId, TensorInfo};
 use super::tensor::TensorType;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The most memory of a run: beyond any photo classifier's.
+const MAX_MEMORY_BYTES: usize = 1 << 30;
+
 /// A network packed for this CPU.
 pub(crate) struct Program {
     kernels: &'static dyn Kernels,
@@ -69,13 +72,24 @@ impl Program {
             .map(|step| step.scratch_bytes)
             .max()
             .unwrap_or(0);
+        let scratch_bytes = scratch_bytes.next_multiple_of(64);
+        // A plan may come from anywhere; memory that cannot be had would end the process.
+        let all = scratch_bytes
+            .checked_mul(threads)
+            .and_then(|bytes| bytes.checked_add(arena_bytes));
+        if all.is_none_or(|bytes| bytes > MAX_MEMORY_BYTES) {
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!("a run would take more than {MAX_MEMORY_BYTES} bytes of memory"),
+            ));
+        }
         let pool = (threads > 1).then(|| Pool::new(threads)).transpose()?;
         Ok(Program {
             kernels,
             places,
             steps,
             arena_bytes,
-            scratch_bytes: scratch_bytes.next_multiple_of(64),
+            scratch_bytes,
             pool,
             plan,
         })

@@ -2,18 +2,25 @@
 //!
 //! They sleep between runs. Within one they meet at a barrier behind every step, and
 //! because steps take microseconds they spin there for a moment before they yield: a
-//! futex for each of sixty steps would cost more than the second thread gains. A run
-//! that finds the pool taken by another runs alone instead of waiting.
+//! futex for each of sixty steps would cost more than the second thread gains. Behind a
+//! run they look out for the next one for [`LOOK_OUT`], since waking from sleep takes as long
+//! as several steps, and then sleep. A run that finds the pool taken by another runs alone
+//! instead of waiting.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::stopped;
 use crate::error::{Error, ErrorKind, Result, catch_panic};
 
 /// Turns at the barrier before a thread offers its core to others.
 const SPINS: usize = 2_000;
+
+/// How long a thread looks out for the next run before it sleeps: photos of one listing and
+/// frames of a stream that keeps up follow each other so; an idle app's threads sleep.
+const LOOK_OUT: Duration = Duration::from_micros(100);
 
 /// `work(step, part, parts)`.
 type Task<'a> = dyn Fn(usize, usize, usize) -> Result<()> + Sync + 'a;
@@ -32,6 +39,8 @@ struct Shared {
     /// The job and the number of the run it belongs to.
     job: Mutex<(usize, Option<Job>)>,
     begin: Condvar,
+    /// The job's number, to be looked at without the lock.
+    runs: AtomicUsize,
     closing: AtomicBool,
     arrived: AtomicUsize,
     round: AtomicUsize,
@@ -53,6 +62,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             job: Mutex::new((0, None)),
             begin: Condvar::new(),
+            runs: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             arrived: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
@@ -112,6 +122,7 @@ impl Pool {
                 unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
             let mut job = shared.job.lock().unwrap_or_else(PoisonError::into_inner);
             *job = (job.0.wrapping_add(1), Some(Job { task, steps }));
+            shared.runs.store(job.0, Ordering::Release);
         }
         shared.begin.notify_all();
         shared.take_part(0, steps, task, cancel);
@@ -147,6 +158,7 @@ impl Shared {
     fn serve(&self, part: usize) {
         let mut seen = 0;
         loop {
+            self.look_out(seen);
             let (task, steps) = {
                 let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
                 loop {
@@ -164,6 +176,17 @@ impl Shared {
             };
             // SAFETY: the run that made the job waits at the last barrier for this worker.
             self.take_part(part, steps, unsafe { &*task }, None);
+        }
+    }
+
+    /// Waits for a run beyond `seen`, not for long.
+    fn look_out(&self, seen: usize) {
+        let start = Instant::now();
+        while self.runs.load(Ordering::Acquire) == seen
+            && !self.closing.load(Ordering::Relaxed)
+            && start.elapsed() < LOOK_OUT
+        {
+            std::hint::spin_loop();
         }
     }
 

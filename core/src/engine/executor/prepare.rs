@@ -112,7 +112,7 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
     };
     let mut scratch_bytes = 0;
     // By rows, by pixels, or not at all.
-    let (rows, pixels, once) = ((output.height, 1), (output.pixels(), 16), (1, 1));
+    let (rows, pixels, once) = ((output.height, 1), (output.pixels(), 4), (1, 1));
     let (work, (units, grain)) = match &step.op {
         Op::Conv(conv) => {
             let weights = in_kernel_order(plan, conv, model, &shape);
