@@ -316,21 +316,3 @@ fn build_etalase() -> Result<PathBuf> {
     report::run(crate::cargo().args(["build", "--release", "--locked", "-p", "etalase-cli"]))?;
     Ok(crate::release_dir()?.join("etalase"))
 }
-
-/// As Rust's `cfg` and etalase's own names: the best int8 instructions that this CPU has.
-fn host_isa() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    return match () {
-        () if std::arch::is_x86_feature_detected!("avx512vnni") => "avx512_vnni",
-        () if std::arch::is_x86_feature_detected!("avx2") => "avx2",
-        () => "x86_64",
-    };
-    #[cfg(target_arch = "aarch64")]
-    return match () {
-        () if std::arch::is_aarch64_feature_detected!("i8mm") => "neon_i8mm",
-        () if std::arch::is_aarch64_feature_detected!("dotprod") => "neon_dotprod",
-        () => "neon",
-    };
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    "generic"
-}

@@ -9,6 +9,7 @@ mod agreement;
 mod arm64;
 mod bench;
 mod data;
+mod isa;
 mod report;
 mod setup;
 mod test;

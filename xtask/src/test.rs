@@ -112,7 +112,7 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         ]);
         with_data(&mut command, data, "etalase-tests/data");
         // No level that this CPU has goes untested.
-        command.env("ETALASE_REQUIRE_ISAS", levels_here().join(","));
+        command.env("ETALASE_REQUIRE_ISAS", crate::isa::levels().join(","));
         report::run_tests(&mut command, tests)
     });
     match arm64::not_here() {
@@ -189,32 +189,6 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         );
     }
     Ok(report.finish(true))
-}
-
-/// The kernel levels that this CPU has, by the names that they have in the library.
-fn levels_here() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    let levels = {
-        use std::arch::is_x86_feature_detected as has;
-        let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512vl");
-        [
-            ("avx2", has!("avx2") && has!("fma")),
-            ("avx512_vnni", avx512 && has!("avx512vnni")),
-        ]
-    };
-    #[cfg(target_arch = "aarch64")]
-    let levels = {
-        use std::arch::is_aarch64_feature_detected as has;
-        [
-            ("neon", has!("neon")),
-            ("neon_dotprod", has!("dotprod")),
-            ("neon_i8mm", has!("i8mm")),
-        ]
-    };
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let levels: [(&str, bool); 0] = [];
-    let there = levels.into_iter().filter(|(_, there)| *there);
-    there.map(|(name, _)| name).collect()
 }
 
 fn component_missing(subcommand: &str) -> bool {

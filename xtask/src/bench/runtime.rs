@@ -175,7 +175,7 @@ impl Runtime for Peer {
             runs_ms,
             top1: class(&answer)?,
             open_ms: self.open_ms,
-            isa: super::host_isa().into(),
+            isa: crate::isa::best().into(),
         })
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn levels() -> Vec<&'static dyn Kernels> {
     let mut levels: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
+        levels.extend(super::avx512_vnni::amx_int8());
         levels.extend(super::avx512_vnni::avx512_vnni());
         levels.extend(super::avx2::avx2());
     }

@@ -45,9 +45,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use dispatch::best;
-#[cfg(test)]
-pub(crate) use dispatch::levels;
+pub(crate) use dispatch::{best, levels};
 #[cfg(feature = "onnx")]
 pub(crate) use dispatch::pays;
 pub(crate) use packed::{Aligned, PackedConv, PackedDepthwise};

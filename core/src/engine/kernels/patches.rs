@@ -10,6 +10,8 @@ use super::{Act, Conv, Shape, Window};
 pub(super) const STEP: usize = 16;
 /// Patches of one block stay in the second-level cache while all weights pass.
 const BLOCK_BYTES: usize = 64 << 10;
+/// Blocks are multiples of this, though the last patches of one may not be laid.
+const TILE_PIXELS: usize = 16;
 /// The most pixels of a block.
 const BLOCK_PIXELS: usize = 256;
 
@@ -22,7 +24,7 @@ pub(super) struct Patches {
 }
 
 /// Whether the patches are the input itself: a window of one pixel that visits all.
-fn in_place(window: &Window) -> bool {
+pub(super) fn in_place(window: &Window) -> bool {
     (window.kernel, window.stride, window.pad) == ((1, 1), (1, 1), (0, 0))
 }
 
@@ -31,9 +33,10 @@ pub(super) fn depth(shape: &Shape, window: &Window, unit: usize) -> usize {
     (window.kernel.0 * window.kernel.1 * shape.channels_in).next_multiple_of(unit)
 }
 
-/// Pixels whose patches are laid at a time.
+/// Pixels whose patches are laid at a time, in whole tiles of any level's.
 fn block_pixels(shape: &Shape, window: &Window, unit: usize) -> usize {
-    (BLOCK_BYTES / depth(shape, window, unit)).clamp(STEP, BLOCK_PIXELS)
+    let most = BLOCK_BYTES / depth(shape, window, unit);
+    (most / TILE_PIXELS * TILE_PIXELS).clamp(TILE_PIXELS, BLOCK_PIXELS)
 }
 
 /// Scratch bytes that [`each_block`] wants.

@@ -17,11 +17,22 @@ const TILE_VECTORS: usize = 4;
 
 /// Weights in the order in which tiles read them.
 pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
+    pack_tiles(shape, window, of, TILE_VECTORS, INPUTS)
+}
+
+/// Weights for tiles of at most `most` vectors of channels and steps of `unit` inputs:
+/// `[tile][step][vector of the tile][4 inputs of the step][channel][input of the four]`.
+pub(super) fn pack_tiles(
+    shape: &Shape,
+    window: &Window,
+    of: &ConvWeights,
+    most: usize,
+    unit: usize,
+) -> PackedConv {
     let taken = window.kernel.0 * window.kernel.1 * shape.channels_in;
-    let depth = patches::depth(shape, window, INPUTS);
+    let depth = patches::depth(shape, window, unit);
     let vectors = shape.channels_out.div_ceil(LANES);
     let mut packed = PackedConv {
-        // [tile's vectors][4 inputs][vector of the tile][channel][input of the four]
         weights: Aligned::zeroed(vectors * LANES * depth),
         bias: vec![0; vectors * LANES],
         multipliers: vec![0.0; vectors * LANES],
@@ -29,16 +40,19 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedCo
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();
-    for tile in pieces(vectors, TILE_VECTORS) {
-        let step = tile.len() * LANES * INPUTS;
+    for tile in pieces(vectors, most) {
+        let step = tile.len() * LANES * unit;
         let bytes = &mut bytes[tile.start * LANES * depth..];
         let channels = tile.start * LANES..(tile.end * LANES).min(shape.channels_out);
-        for (lane, channel) in channels.enumerate() {
+        for (at, channel) in channels.enumerate() {
+            let (vector, lane) = (at / LANES, at % LANES);
             let weights = &of.weights[channel * taken..][..taken];
             packed.bias[channel] =
                 folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
             for (at, four) in weights.chunks(INPUTS).enumerate() {
-                let to = &mut bytes[at * step + lane * INPUTS..];
+                let (steps, fours) = (at / (unit / INPUTS), at % (unit / INPUTS));
+                let vectors = (vector * unit / INPUTS + fours) * LANES;
+                let to = &mut bytes[steps * step + (vectors + lane) * INPUTS..];
                 to.iter_mut()
                     .zip(four)
                     .for_each(|(to, weight)| *to = weight.cast_unsigned());
@@ -174,14 +188,31 @@ unsafe fn put<const V: usize>(job: &Conv, channel: usize, pixel: usize, sums: [_
                 let sums = [0, 1, 2, 3].map(|v| sums[v.min(V - 1)]);
                 store::<V>(to, requantize(sums, scales, clamp), left);
             }
-            ConvOutput::F32(logits) => {
-                let to = logits.add(pixel * job.shape.channels_out + channel);
-                for (v, &sums) in sums.iter().enumerate() {
-                    let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scales[v]);
-                    let mask = first_lanes(left - v * LANES);
-                    _mm512_mask_storeu_ps(to.add(v * LANES), mask, value);
-                }
-            }
+            ConvOutput::F32(logits) => put_f32(job, channel, pixel, sums, logits),
+        }
+    }
+}
+
+/// One pixel's sums as `f32`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn put_f32<const V: usize>(
+    job: &Conv,
+    channel: usize,
+    pixel: usize,
+    sums: [__m512i; V],
+    logits: *mut f32,
+) {
+    let left = (job.shape.channels_out - channel).min(V * LANES);
+    // SAFETY: within the output; multipliers are padded to whole vectors.
+    unsafe {
+        let scales = job.packed.multipliers.as_ptr().add(channel);
+        let to = logits.add(pixel * job.shape.channels_out + channel);
+        for (v, &sums) in sums.iter().enumerate() {
+            let scale = _mm512_loadu_ps(scales.add(v * LANES));
+            let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
+            let mask = first_lanes(left - v * LANES);
+            _mm512_mask_storeu_ps(to.add(v * LANES), mask, value);
         }
     }
 }
@@ -189,7 +220,7 @@ unsafe fn put<const V: usize>(job: &Conv, channel: usize, pixel: usize, sums: [_
 /// The first `left` values of `V` vectors' 64.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn store<const V: usize>(to: *mut Act, values: __m512i, left: usize) {
+pub(super) unsafe fn store<const V: usize>(to: *mut Act, values: __m512i, left: usize) {
     // SAFETY: `to` has room for `left` values, at most `V * LANES`.
     unsafe {
         match V {

@@ -1,11 +1,12 @@
 //! AVX-512 with VNNI: VPDPBUSD multiplies 64 unsigned by signed bytes and adds the
 //! products by fours to sixteen sums, exactly. Convolutions and depthwise convolutions are
-//! on it; the rest is on vectorized loops.
+//! on it; the rest is on vectorized loops. Where the CPU has AMX, convolutions are on that
+//! instead: a level of its own, `amx_int8`.
 //!
 //! Zen 5 starts two a cycle (128 multiply-adds), Ice Lake and later servers too. A tile
 //! therefore needs ten sums to hide the latency and fewer loads than products.
-//! Left out: AMX.
 
+mod amx;
 mod conv;
 mod depthwise;
 
@@ -22,9 +23,13 @@ use super::{
 const LANES: usize = 16;
 
 /// The level of CPUs with AVX-512 F, BW, VL and VNNI.
-pub(super) struct Avx512Vnni(());
+pub(super) struct Avx512Vnni {
+    /// Convolutions on AMX.
+    amx: bool,
+}
 
-static AVX512_VNNI: Avx512Vnni = Avx512Vnni(());
+static AVX512_VNNI: Avx512Vnni = Avx512Vnni { amx: false };
+static AMX_INT8: Avx512Vnni = Avx512Vnni { amx: true };
 
 /// The level, where this CPU has it.
 pub(super) fn avx512_vnni() -> Option<&'static dyn Kernels> {
@@ -35,22 +40,49 @@ pub(super) fn avx512_vnni() -> Option<&'static dyn Kernels> {
     there.then_some(&AVX512_VNNI as &dyn Kernels)
 }
 
+/// The level with AMX, where this CPU has it and this process may use it.
+pub(super) fn amx_int8() -> Option<&'static dyn Kernels> {
+    let there = avx512_vnni().is_some() && amx::available();
+    there.then_some(&AMX_INT8 as &dyn Kernels)
+}
+
+impl Avx512Vnni {
+    /// Whether a convolution of this shape is on AMX.
+    fn on_amx(&self, shape: &Shape) -> bool {
+        self.amx && amx::takes(shape)
+    }
+}
+
 impl Kernels for Avx512Vnni {
     fn name(&self) -> &'static str {
-        "avx512_vnni"
+        if self.amx { "amx_int8" } else { "avx512_vnni" }
     }
 
     fn pack_conv(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
-        conv::pack(shape, window, of)
+        if self.on_amx(shape) {
+            amx::pack(shape, window, of)
+        } else {
+            conv::pack(shape, window, of)
+        }
     }
 
     fn conv_scratch_bytes(&self, shape: &Shape, window: &Window) -> usize {
-        conv::scratch_bytes(shape, window)
+        if self.on_amx(shape) {
+            amx::scratch_bytes(shape, window)
+        } else {
+            conv::scratch_bytes(shape, window)
+        }
     }
 
     unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
         // SAFETY: `avx512_vnni` gave this level out, so the CPU has it; the rest is promised.
-        unsafe { conv::conv(job, pixels, scratch) }
+        unsafe {
+            if self.on_amx(&job.shape) {
+                amx::conv(job, pixels, scratch);
+            } else {
+                conv::conv(job, pixels, scratch);
+            }
+        }
     }
 
     fn pack_depthwise(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {

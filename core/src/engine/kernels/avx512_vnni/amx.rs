@@ -1,0 +1,340 @@
+//! Convolutions on AMX: TDPBUSD adds the products of sixteen pixels by sixteen channels over
+//! 64 inputs, 16,384 multiply-adds in sixteen cycles, eight times what VPDPBUSD does.
+//!
+//! A block is two tiles of pixels by two of channels: four products for four loads, of eight
+//! cycles each. Sums go through memory, requantized as the VNNI level does it. Sixteen pixels
+//! are a tile's least: a smaller image is the VNNI level's.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::conv::{pack_tiles, put_f32, store};
+use super::{LANES, requantize};
+use crate::engine::kernels::patches::{self, Patches, pieces};
+use crate::engine::kernels::{
+    Act, Clamp, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Target, Window,
+};
+
+/// Pixels of a tile.
+const PIXELS: usize = 16;
+/// Inputs that one product takes: the bytes of a tile's row.
+const INPUTS: usize = 64;
+/// Tiles of pixels, and of channels, of a block.
+const SIDE: usize = 2;
+/// From one pixel's sums to the next.
+const SUMS_STRIDE: usize = SIDE * LANES;
+/// Bytes of a block's sums.
+const SUMS_BYTES: usize = SIDE * PIXELS * SUMS_STRIDE * 4;
+
+/// Whether this process may use the tiles: the CPU has them, and the kernel, which must keep
+/// 8 KiB more for each thread, allows it.
+pub(super) fn available() -> bool {
+    const TILE: u32 = 1 << 24;
+    const INT8: u32 = 1 << 25;
+    let has = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8;
+    has && permitted()
+}
+
+/// Asks Linux for the tiles' registers (arch_prctl, ARCH_REQ_XCOMP_PERM); it keeps its answer
+/// for the life of the process.
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const XTILEDATA: usize = 18;
+    let mut result = ARCH_PRCTL;
+    // SAFETY: a system call that reads its two numbers; it changes what it returns in, and
+    // RCX and R11.
+    unsafe {
+        asm!(
+            "syscall",
+            inout("rax") result,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XTILEDATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// Other systems have their own ways.
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
+
+/// Whether a convolution of this shape runs on tiles.
+pub(super) fn takes(shape: &Shape) -> bool {
+    shape.output.0 * shape.output.1 >= PIXELS
+}
+
+/// Weights in the order in which blocks read them:
+/// `[block's tiles][64 inputs][tile of the block][4 inputs][channel][input of the four]`.
+pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
+    pack_tiles(shape, window, of, SIDE, INPUTS)
+}
+
+pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
+    SUMS_BYTES + patches::scratch_bytes(shape, window, INPUTS)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+    let depth = patches::depth(&job.shape, &job.window, INPUTS);
+    let tiles = job.shape.channels_out.div_ceil(LANES);
+    // A tile of an image that is read in place must not reach beyond it; patches lie in whole
+    // tiles.
+    let last = if patches::in_place(&job.window) {
+        job.shape.output.0 * job.shape.output.1 - PIXELS
+    } else {
+        usize::MAX
+    };
+    let each = |pixels: Range<usize>, patches: Patches| {
+        for columns in pieces(tiles, SIDE) {
+            for from in pixels.clone().step_by(SIDE * PIXELS) {
+                let block = Block {
+                    channel: columns.start * LANES,
+                    pixels: from..pixels.end.min(from + SIDE * PIXELS),
+                    firsts: [from.min(last), (from + PIXELS).min(last)],
+                };
+                // SAFETY: every row of both tiles is in the image or in the scratch memory
+                // for patches; the weights are packed for these blocks.
+                unsafe {
+                    let inputs = block.firsts.map(|first| {
+                        let rows = first as isize - pixels.start as isize;
+                        patches.first.offset(rows * patches.stride as isize)
+                    });
+                    let steps = depth / INPUTS;
+                    if columns.len() == SIDE {
+                        multiply_2(job, &block, inputs, patches.stride, steps, scratch);
+                        block.put::<2>(job, scratch);
+                    } else {
+                        multiply_1(job, &block, inputs, patches.stride, steps, scratch);
+                        block.put::<1>(job, scratch);
+                    }
+                }
+            }
+        }
+    };
+    // SAFETY: the caller's promise; the configuration is that of whole tiles of bytes.
+    unsafe {
+        configure();
+        patches::each_block(job, pixels, INPUTS, scratch.add(SUMS_BYTES), each);
+        asm!("tilerelease", options(nomem, nostack));
+    }
+}
+
+/// All eight tiles: sixteen rows of 64 bytes.
+unsafe fn configure() {
+    #[repr(C, align(64))]
+    struct Configuration {
+        palette: u8,
+        start_row: u8,
+        reserved: [u8; 14],
+        row_bytes: [u16; 16],
+        rows: [u8; 16],
+    }
+    let mut configuration = Configuration {
+        palette: 1,
+        start_row: 0,
+        reserved: [0; 14],
+        row_bytes: [0; 16],
+        rows: [0; 16],
+    };
+    configuration.row_bytes[..8].fill(INPUTS as u16);
+    configuration.rows[..8].fill(PIXELS as u8);
+    // SAFETY: a valid configuration; the compiler itself never uses tiles.
+    unsafe {
+        asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly));
+    }
+}
+
+/// Two tiles of pixels by one or two of channels.
+struct Block {
+    /// The first.
+    channel: usize,
+    /// What the block is for: at most as many as two tiles have, perhaps only one's.
+    pixels: Range<usize>,
+    /// The pixels in the tiles' first rows. Beside those that the block is for, tiles may
+    /// compute others.
+    firsts: [usize; SIDE],
+}
+
+/// The sums of two tiles of pixels by two of channels, into `sums`.
+unsafe fn multiply_2(
+    job: &Conv,
+    block: &Block,
+    inputs: [*const Act; SIDE],
+    stride: usize,
+    steps: usize,
+    sums: *mut u8,
+) {
+    // SAFETY: the caller's; the tiles are configured. Bias rows repeat, by a stride of 0.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{bias} + {zero}]",
+            "tileloadd tmm1, [{bias} + {zero} + 64]",
+            "tileloadd tmm2, [{bias} + {zero}]",
+            "tileloadd tmm3, [{bias} + {zero} + 64]",
+            "2:",
+            "tileloadd tmm4, [{a0} + {stride}]",
+            "tileloadd tmm6, [{weights} + {row}]",
+            "tileloadd tmm7, [{weights} + {row} + 1024]",
+            "tileloadd tmm5, [{a1} + {stride}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm3, tmm5, tmm7",
+            "add {a0}, 64",
+            "add {a1}, 64",
+            "add {weights}, 2048",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {out}], tmm0",
+            "tilestored [{sums} + {out} + 64], tmm1",
+            "tilestored [{sums} + {out} + 2048], tmm2",
+            "tilestored [{sums} + {out} + 2112], tmm3",
+            bias = in(reg) job.packed.bias.as_ptr().add(block.channel),
+            zero = in(reg) 0_usize,
+            a0 = inout(reg) inputs[0] => _,
+            a1 = inout(reg) inputs[1] => _,
+            stride = in(reg) stride,
+            weights = inout(reg) job.packed.weights.as_ptr().add(block.channel * steps * INPUTS) => _,
+            row = in(reg) INPUTS,
+            steps = inout(reg) steps => _,
+            sums = in(reg) sums,
+            out = in(reg) SUMS_STRIDE * 4,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// As [`multiply_2`], by one tile of channels.
+unsafe fn multiply_1(
+    job: &Conv,
+    block: &Block,
+    inputs: [*const Act; SIDE],
+    stride: usize,
+    steps: usize,
+    sums: *mut u8,
+) {
+    // SAFETY: as in `multiply_2`.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{bias} + {zero}]",
+            "tileloadd tmm2, [{bias} + {zero}]",
+            "2:",
+            "tileloadd tmm4, [{a0} + {stride}]",
+            "tileloadd tmm6, [{weights} + {row}]",
+            "tileloadd tmm5, [{a1} + {stride}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "add {a0}, 64",
+            "add {a1}, 64",
+            "add {weights}, 1024",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {out}], tmm0",
+            "tilestored [{sums} + {out} + 2048], tmm2",
+            bias = in(reg) job.packed.bias.as_ptr().add(block.channel),
+            zero = in(reg) 0_usize,
+            a0 = inout(reg) inputs[0] => _,
+            a1 = inout(reg) inputs[1] => _,
+            stride = in(reg) stride,
+            weights = inout(reg) job.packed.weights.as_ptr().add(block.channel * steps * INPUTS) => _,
+            row = in(reg) INPUTS,
+            steps = inout(reg) steps => _,
+            sums = in(reg) sums,
+            out = in(reg) SUMS_STRIDE * 4,
+            out("tmm0") _, out("tmm2") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
+            options(nostack),
+        );
+    }
+}
+
+impl Block {
+    /// Stores what the sums of `V` tiles of channels give.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn put<const V: usize>(&self, job: &Conv, sums: *const u8) {
+        let sums = sums.cast::<i32>();
+        for (tile, first) in self.firsts.into_iter().enumerate() {
+            let from = self.pixels.start + tile * PIXELS;
+            let to = self.pixels.end.min(from + PIXELS);
+            if from >= to {
+                continue;
+            }
+            // SAFETY: sums of these pixels are among the tile's.
+            unsafe {
+                let sums = sums.add((tile * PIXELS + from - first) * SUMS_STRIDE);
+                match job.output {
+                    ConvOutput::Act(target, clamp) => {
+                        self.put_acts::<V>(job, from..to, sums, target, clamp);
+                    }
+                    ConvOutput::F32(logits) => {
+                        for pixel in from..to {
+                            let sums = sums.add((pixel - from) * SUMS_STRIDE);
+                            let sums: [_; V] = std::array::from_fn(|v| {
+                                _mm512_loadu_si512(sums.add(v * LANES).cast())
+                            });
+                            put_f32(job, self.channel, pixel, sums, logits);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores pixels as activations, four vectors of sums at a time.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn put_acts<const V: usize>(
+        &self,
+        job: &Conv,
+        pixels: Range<usize>,
+        sums: *const i32,
+        target: Target,
+        clamp: Clamp,
+    ) {
+        let left = (job.shape.channels_out - self.channel).min(V * LANES);
+        // SAFETY: the caller's; multipliers are padded to whole vectors.
+        unsafe {
+            let scales = job.packed.multipliers.as_ptr().add(self.channel);
+            let scales = [0, 1, 2, 3].map(|at| _mm512_loadu_ps(scales.add(at % V * LANES)));
+            for row in (0..pixels.len()).step_by(4 / V) {
+                let of = [0, 1, 2, 3].map(|at| {
+                    let row = (row + at / V).min(pixels.len() - 1);
+                    _mm512_load_si512(sums.add(row * SUMS_STRIDE + at % V * LANES).cast())
+                });
+                let values = requantize(of, scales, clamp);
+                let to = target
+                    .pointer
+                    .add((pixels.start + row) * target.stride + self.channel);
+                macro_rules! put {
+                    ($($at:literal $values:expr),*) => {$(
+                        if $at < 4 / V && row + $at < pixels.len() {
+                            store::<V>(to.add($at * target.stride), $values, left);
+                        }
+                    )*};
+                }
+                if V == 2 {
+                    let second = _mm512_extracti64x4_epi64::<1>(values);
+                    put!(0 values, 1 _mm512_castsi256_si512(second));
+                } else {
+                    let of = |quarter| _mm512_castsi128_si512(quarter);
+                    put!(
+                        0 values,
+                        1 of(_mm512_extracti32x4_epi32::<1>(values)),
+                        2 of(_mm512_extracti32x4_epi32::<2>(values)),
+                        3 of(_mm512_extracti32x4_epi32::<3>(values))
+                    );
+                }
+            }
+        }
+    }
+}
