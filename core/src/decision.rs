@@ -54,17 +54,27 @@ fn exp(x: f64) -> f64 {
     // ln 2 in two parts, the first short enough for n · LN2_HIGH to be exact.
     const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    if x < -700.0 {
-        return 0.0;
-    }
-    let n = (x * std::f64::consts::LOG2_E).round();
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let polynomial = (1..=14)
-        .rev()
-        .fold(1.0, |sum, k| 1.0 + sum * r / f64::from(k));
+    // What has no digits behind the point: adding it rounds to whole numbers.
+    const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
+    let bounded = x.max(-700.0);
+    let n = (bounded * std::f64::consts::LOG2_E + WHOLE) - WHOLE;
+    let r = (bounded - n * LN2_HIGH) - n * LN2_LOW;
+    let polynomial = TAYLOR.iter().rev().fold(0.0, |sum, term| sum * r + term);
     // n is in -1010..=0, so the biased exponent is positive.
-    polynomial * f64::from_bits(((n as i64 + 1023) as u64) << 52)
+    let power = polynomial * f64::from_bits(((n as i64 + 1023) as u64) << 52);
+    if x < -700.0 { 0.0 } else { power }
 }
+
+/// 1 / k! for k from 0 to 14.
+const TAYLOR: [f64; 15] = {
+    let (mut terms, mut factorial, mut k) = ([1.0; 15], 1.0, 1);
+    while k < terms.len() {
+        factorial *= k as f64;
+        terms[k] = 1.0 / factorial;
+        k += 1;
+    }
+    terms
+};
 
 #[cfg(test)]
 mod tests {

@@ -78,19 +78,80 @@ pub(super) unsafe fn each_block(
     let mut from = pixels.start;
     while from < pixels.end {
         let to = (from + block_pixels(shape, window, unit)).min(pixels.end);
-        let (mut y, mut x) = (from / shape.output.1, from % shape.output.1);
-        for pixel in from..to {
+        let mut pixel = from;
+        while pixel < to {
+            let (y, x) = (pixel / shape.output.1, pixel % shape.output.1);
+            let columns = x..shape.output.1.min(x + to - pixel);
             // SAFETY: the block holds as many patches and a step behind them.
-            unsafe { lay(job, (y, x), first.add((pixel - from) * depth)) };
-            x += 1;
-            if x == shape.output.1 {
-                (y, x) = (y + 1, 0);
-            }
+            unsafe {
+                lay_row(
+                    job,
+                    y,
+                    columns.clone(),
+                    first.add((pixel - from) * depth),
+                    depth,
+                )
+            };
+            pixel += columns.len();
         }
         let stride = depth;
         visit(from..to, Patches { first, stride });
         from = to;
     }
+}
+
+/// The patches of `columns` of output row `y`, each `depth` behind the one before.
+#[inline(always)]
+unsafe fn lay_row(job: &Conv, y: usize, columns: Range<usize>, to: *mut Act, depth: usize) {
+    let Conv {
+        shape,
+        window,
+        input,
+        ..
+    } = job;
+    let channels = shape.channels_in;
+    let row_length = shape.input.1 * channels;
+    let run = window.kernel.1 * channels;
+    let inside = whole_columns(shape, window, y, &columns).filter(|_| input.stride == channels);
+    let inside = inside.unwrap_or(columns.start..columns.start);
+    let at = |x: usize| (x - columns.start) * depth;
+    // In order: what a copy writes beyond its patch is overwritten by the next.
+    for x in columns.start..inside.start {
+        // SAFETY: the caller's.
+        unsafe { lay(job, (y, x), to.add(at(x))) };
+    }
+    for x in inside.clone() {
+        // None of the window is padding, and each of its rows is one run.
+        let left = x * window.stride.1 - window.pad.1;
+        let top = y * window.stride.0 - window.pad.0;
+        // SAFETY: as above; the window is within the input.
+        unsafe {
+            let from = input.pointer.add(top * row_length + left * channels);
+            let mut to = to.add(at(x));
+            for ky in 0..window.kernel.0 {
+                to = copy(from.add(ky * row_length), to, run);
+            }
+        }
+    }
+    for x in inside.end..columns.end {
+        // SAFETY: the caller's.
+        unsafe { lay(job, (y, x), to.add(at(x))) };
+    }
+}
+
+/// Those of `columns` whose windows are within the input, where row `y`'s are.
+#[inline(always)]
+fn whole_columns(
+    shape: &Shape,
+    window: &Window,
+    y: usize,
+    columns: &Range<usize>,
+) -> Option<Range<usize>> {
+    let top = (y * window.stride.0).checked_sub(window.pad.0)?;
+    let last = (shape.input.1 + window.pad.1).checked_sub(window.kernel.1)? / window.stride.1;
+    let inside =
+        window.pad.1.div_ceil(window.stride.1).max(columns.start)..(last + 1).min(columns.end);
+    (top + window.kernel.0 <= shape.input.0 && !inside.is_empty()).then_some(inside)
 }
 
 /// The inputs under the window of output `(y, x)`, `[ky][kx][channel]`.
@@ -104,46 +165,22 @@ unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
     } = job;
     let (kernel_h, kernel_w) = window.kernel;
     let channels = shape.channels_in;
-    // A row of the window lies in one run where none of it is padding and nothing is
-    // between its pixels.
-    let left = (x * window.stride.1).checked_sub(window.pad.1);
-    let left = left.filter(|left| left + kernel_w <= shape.input.1 && input.stride == channels);
-    let top = (y * window.stride.0).checked_sub(window.pad.0);
-    if let (Some(top), Some(left)) = (top.filter(|top| top + kernel_h <= shape.input.0), left) {
-        // SAFETY: as below.
-        unsafe {
-            let mut from = input.pointer.add((top * shape.input.1 + left) * channels);
-            for _ in 0..kernel_h {
-                to = copy(from, to, kernel_w * channels);
-                from = from.add(shape.input.1 * channels);
-            }
-        }
-        return;
-    }
     let zero = [job.packed.zero_point as Act; STEP];
     for ky in 0..kernel_h {
         let row = (y * window.stride.0 + ky).checked_sub(window.pad.0);
         let row = row.filter(|&row| row < shape.input.0);
-        // SAFETY: within the input, the block and the step behind each.
-        unsafe {
-            match (row, left) {
-                (None, _) => to = fill(zero, to, kernel_w * channels),
-                (Some(row), Some(left)) => {
-                    let from = input.pointer.add((row * shape.input.1 + left) * channels);
-                    to = copy(from, to, kernel_w * channels);
-                }
-                (Some(row), None) => {
-                    for kx in 0..kernel_w {
-                        let column = (x * window.stride.1 + kx).checked_sub(window.pad.1);
-                        to = match column.filter(|&column| column < shape.input.1) {
-                            Some(column) => {
-                                let pixel = row * shape.input.1 + column;
-                                copy(input.pointer.add(pixel * input.stride), to, channels)
-                            }
-                            None => fill(zero, to, channels),
-                        };
+        for kx in 0..kernel_w {
+            let column = (x * window.stride.1 + kx).checked_sub(window.pad.1);
+            let column = column.filter(|&column| column < shape.input.1);
+            // SAFETY: within the input, the block and the step behind each.
+            unsafe {
+                to = match row.zip(column) {
+                    Some((row, column)) => {
+                        let pixel = row * shape.input.1 + column;
+                        copy(input.pointer.add(pixel * input.stride), to, channels)
                     }
-                }
+                    None => fill(zero, to, channels),
+                };
             }
         }
     }
@@ -153,16 +190,20 @@ unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
 /// Gives the place behind them.
 #[inline(always)]
 unsafe fn copy(from: *const Act, to: *mut Act, length: usize) -> *mut Act {
-    let mut at = 0;
-    loop {
+    const LONG: usize = 4 * STEP;
+    let long = length / LONG * LONG;
+    for at in (0..long).step_by(LONG) {
+        // SAFETY: the caller's.
+        unsafe {
+            let values = from.add(at).cast::<[Act; LONG]>().read_unaligned();
+            to.add(at).cast::<[Act; LONG]>().write_unaligned(values);
+        }
+    }
+    for at in (long..length).step_by(STEP) {
         // SAFETY: the caller's.
         unsafe {
             let values = from.add(at).cast::<[Act; STEP]>().read_unaligned();
             to.add(at).cast::<[Act; STEP]>().write_unaligned(values);
-        }
-        at += STEP;
-        if at >= length {
-            break;
         }
     }
     // SAFETY: the caller's.

@@ -24,6 +24,8 @@ const INPUTS: usize = 64;
 const SIDE: usize = 2;
 /// From one pixel's sums to the next.
 const SUMS_STRIDE: usize = SIDE * LANES;
+/// Weights that stay in the first-level cache while pixels pass.
+const WEIGHTS_BYTES: usize = 32 << 10;
 /// Bytes of a block's sums.
 const SUMS_BYTES: usize = SIDE * PIXELS * SUMS_STRIDE * 4;
 
@@ -92,31 +94,39 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
     } else {
         usize::MAX
     };
+    // Of the two operands the one that stays in the first-level cache is read again.
+    let few_weights = tiles * LANES * depth <= WEIGHTS_BYTES;
     let each = |pixels: Range<usize>, patches: Patches| {
-        for columns in pieces(tiles, SIDE) {
-            for from in pixels.clone().step_by(SIDE * PIXELS) {
-                let block = Block {
-                    channel: columns.start * LANES,
-                    pixels: from..pixels.end.min(from + SIDE * PIXELS),
-                    firsts: [from.min(last), (from + PIXELS).min(last)],
-                };
-                // SAFETY: every row of both tiles is in the image or in the scratch memory
-                // for patches; the weights are packed for these blocks.
-                unsafe {
-                    let inputs = block.firsts.map(|first| {
-                        let rows = first as isize - pixels.start as isize;
-                        patches.first.offset(rows * patches.stride as isize)
-                    });
-                    let steps = depth / INPUTS;
-                    if columns.len() == SIDE {
-                        multiply_2(job, &block, inputs, patches.stride, steps, scratch);
-                        block.put::<2>(job, scratch);
-                    } else {
-                        multiply_1(job, &block, inputs, patches.stride, steps, scratch);
-                        block.put::<1>(job, scratch);
-                    }
+        let rows = || pixels.clone().step_by(SIDE * PIXELS);
+        let block = |columns: Range<usize>, from: usize| {
+            let firsts = [from.min(last), (from + PIXELS).min(last)];
+            let block = Block {
+                channel: columns.start * LANES,
+                pixels: from..pixels.end.min(from + SIDE * PIXELS),
+                firsts,
+            };
+            // SAFETY: every row of both tiles is in the image or in the scratch memory for
+            // patches; the weights are packed for these blocks.
+            unsafe {
+                let inputs = firsts.map(|first| {
+                    let rows = first as isize - pixels.start as isize;
+                    patches.first.offset(rows * patches.stride as isize)
+                });
+                let steps = depth / INPUTS;
+                if columns.len() == SIDE {
+                    multiply_2(job, &block, inputs, patches.stride, steps, scratch);
+                    block.put::<2>(job, scratch);
+                } else {
+                    multiply_1(job, &block, inputs, patches.stride, steps, scratch);
+                    block.put::<1>(job, scratch);
                 }
             }
+        };
+        if few_weights {
+            rows().for_each(|from| pieces(tiles, SIDE).for_each(|columns| block(columns, from)));
+        } else {
+            pieces(tiles, SIDE)
+                .for_each(|columns| rows().for_each(|from| block(columns.clone(), from)));
         }
     };
     // SAFETY: the caller's promise; the configuration is that of whole tiles of bytes.
