@@ -3,24 +3,72 @@
 //! kernel of three rows is one product a column, its fourth weight 0; one of five or seven
 //! rows is two.
 //!
-//! Here is what is the same on every instruction set: which lines there are, what order
-//! weights take, which rows a line is made of. A level interleaves and multiplies.
+//! Here is which lines there are, what order weights take, which rows a line is made of;
+//! interleaving and multiplying are [`super::avx512_vnni`]'s.
 
 use std::ops::Range;
 
 use super::scalar::folded_bias;
 use super::{Act, Aligned, ConvWeights, Depthwise, PackedDepthwise, Shape, Window};
 
-/// Channels of a block: each level's sums of one pixel.
-pub(super) const CHANNELS: usize = 16;
+/// Channels of a vector of sums.
+pub(super) const LANES: usize = 16;
 /// Rows of a line.
 pub(super) const ROWS: usize = 4;
-/// Bytes of one block of one pixel in a line.
-pub(super) const BLOCK_BYTES: usize = CHANNELS * ROWS;
+/// Bytes of one vector's channels of one pixel in a line.
+pub(super) const VECTOR_BYTES: usize = LANES * ROWS;
+/// Vectors of a wide block: what unpacking four rows of 64 bytes gives.
+pub(super) const WIDE: usize = 4;
+/// The most channels of a block.
+pub(super) const WIDE_CHANNELS: usize = WIDE * LANES;
+
+/// How channels are cut into blocks, each of one vector or of [`WIDE`]. The last wide block
+/// begins so early that it ends with the channels: what it shares with the one before is
+/// computed twice.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blocks {
+    channels: usize,
+    /// Vectors of each.
+    pub(super) vectors: usize,
+    pub(super) count: usize,
+}
+
+impl Blocks {
+    fn new(channels: usize) -> Blocks {
+        let vectors = if channels >= WIDE_CHANNELS { WIDE } else { 1 };
+        Blocks {
+            channels,
+            vectors,
+            count: channels.div_ceil(vectors * LANES),
+        }
+    }
+
+    /// The first channel of a block.
+    pub(super) fn first(self, block: usize) -> usize {
+        let first = block * self.vectors * LANES;
+        if self.vectors == WIDE {
+            first.min(self.channels - WIDE_CHANNELS)
+        } else {
+            first
+        }
+    }
+
+    /// The channel in a lane of a block's vector. Unpacking works within quarters of a
+    /// vector: of each sixteen channels a wide block's vector has four.
+    fn channel(self, block: usize, vector: usize, lane: usize) -> usize {
+        let within = if self.vectors == WIDE {
+            lane / 4 * LANES + vector * 4 + lane % 4
+        } else {
+            lane
+        };
+        self.first(block) + within
+    }
+}
 
 /// Where a step's lines lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lines {
+    pub(super) blocks: Blocks,
     /// Pixels of a line, padding included, as far as windows reach.
     pub(super) pixels: usize,
     /// From one pixel of a line to the next.
@@ -31,9 +79,11 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(shape: &Shape, window: &Window) -> Lines {
+        let blocks = Blocks::new(shape.channels_out);
         Lines {
+            blocks,
             pixels: (shape.output.1 - 1) * window.stride.1 + window.kernel.1,
-            pixel_bytes: shape.channels_out.next_multiple_of(CHANNELS) * ROWS,
+            pixel_bytes: blocks.count * blocks.vectors * VECTOR_BYTES,
             groups: window.kernel.0.div_ceil(ROWS),
         }
     }
@@ -76,25 +126,37 @@ pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
 
 pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
     let (kernel_h, kernel_w) = window.kernel;
-    let channels = shape.channels_out.next_multiple_of(CHANNELS);
+    let taps = kernel_h * kernel_w;
+    let blocks = Blocks::new(shape.channels_out);
+    let vectors = blocks.count * blocks.vectors;
     let groups = kernel_h.div_ceil(ROWS);
     let mut packed = PackedDepthwise {
-        // [block of channels][group of rows][column][channel][row of the group]
-        weights: Aligned::zeroed(channels * groups * kernel_w * ROWS),
-        bias: vec![0; channels],
-        multipliers: vec![0.0; channels],
+        // [block of channels][group of rows][column][vector][lane][row of the group]
+        weights: Aligned::zeroed(vectors * VECTOR_BYTES * groups * kernel_w),
+        // [block of channels][vector][lane]
+        bias: vec![0; vectors * LANES],
+        multipliers: vec![0.0; vectors * LANES],
         zero_point: of.zero_point,
     };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();
-    for (channel, weights) in of.weights.chunks_exact(kernel_h * kernel_w).enumerate() {
-        packed.bias[channel] =
-            folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
-        let (block, lane) = (channel / CHANNELS, channel % CHANNELS);
+    for at in 0..vectors * LANES {
+        let (block, vector, lane) = (
+            at / LANES / blocks.vectors,
+            at / LANES % blocks.vectors,
+            at % LANES,
+        );
+        let channel = blocks.channel(block, vector, lane);
+        if channel >= shape.channels_out {
+            continue;
+        }
+        let weights = &of.weights[channel * taps..][..taps];
+        packed.multipliers[at] = of.multipliers[channel];
+        packed.bias[at] = folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
         for (tap, weight) in weights.iter().enumerate() {
             let (row, column) = (tap / kernel_w, tap % kernel_w);
-            let vector = (block * groups + row / ROWS) * kernel_w + column;
-            bytes[(vector * CHANNELS + lane) * ROWS + row % ROWS] = weight.cast_unsigned();
+            let column = (block * groups + row / ROWS) * kernel_w + column;
+            let vector = column * blocks.vectors + vector;
+            bytes[(vector * LANES + lane) * ROWS + row % ROWS] = weight.cast_unsigned();
         }
     }
     packed
@@ -104,9 +166,9 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) first: *const Act,
-    /// From one pixel to the next, and from one block of channels to the next.
+    /// From one pixel to the next, and from one channel to the next.
     pub(super) pixel: usize,
-    pub(super) block: usize,
+    pub(super) channel: usize,
 }
 
 /// For every output row in `rows`, calls `make` for the lines that it reads and no row
@@ -120,7 +182,7 @@ pub(super) struct Row {
 pub(super) unsafe fn each_row(
     job: &Depthwise,
     rows: Range<usize>,
-    padding: &[Act; CHANNELS],
+    padding: &[Act; WIDE_CHANNELS],
     mut make: impl FnMut([Row; ROWS], usize),
     mut visit: impl FnMut(usize, usize),
 ) {
@@ -146,12 +208,12 @@ pub(super) unsafe fn each_row(
                         // SAFETY: within the input.
                         first: unsafe { input.pointer.add(row * shape.input.1 * input.stride) },
                         pixel: input.stride,
-                        block: CHANNELS,
+                        channel: 1,
                     },
                     None => Row {
                         first: padding.as_ptr(),
                         pixel: 0,
-                        block: 0,
+                        channel: 0,
                     },
                 }
             });

@@ -220,6 +220,15 @@ unsafe fn global_average_pool(job: &GlobalAveragePool, channels: Range<usize>) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn requantize(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i {
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_permutexvar_epi32(order, requantize_in_lanes(sums, scales, clamp))
+}
+
+/// As [`requantize`], in the order of packing: of each quarter of the result the first four
+/// values are from the first vector's quarter, the next from the second's, and so on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn requantize_in_lanes(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i {
     let high = _mm512_set1_ps((clamp.high - clamp.zero_point) as f32);
     let level = |v: usize| {
         let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
@@ -230,9 +239,6 @@ fn requantize(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i 
     let zero = _mm512_set1_epi16(clamp.zero_point as i16);
     let words =
         |a: usize, b: usize| _mm512_adds_epi16(_mm512_packs_epi32(level(a), level(b)), zero);
-    // Packing works within quarters of a vector; the permutation puts them in order.
     let bytes = _mm512_packus_epi16(words(0, 1), words(2, 3));
-    let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(clamp.low as u8 as i8));
-    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_permutexvar_epi32(order, bytes)
+    _mm512_max_epu8(bytes, _mm512_set1_epi8(clamp.low as u8 as i8))
 }
