@@ -63,6 +63,7 @@ impl Kernels for Avx2 {
             bias: vec![0; blocks * TILE_CHANNELS],
             multipliers: vec![0.0; blocks * TILE_CHANNELS],
             zero_point: of.zero_point,
+            bounded: false,
         };
         packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
         let words = packed.weights.as_mut_slice();
@@ -99,6 +100,7 @@ impl Kernels for Avx2 {
             bias: vec![0; channels],
             multipliers: vec![0.0; channels],
             zero_point: of.zero_point,
+            bounded: false,
         };
         packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
         let words = packed.weights.as_mut_slice();
@@ -487,7 +489,7 @@ unsafe fn interleave(job: &Depthwise, line: usize, to: *mut u8, channels: usize)
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn quantize(job: &Quantize, values: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe { loops::quantize(job, values) }

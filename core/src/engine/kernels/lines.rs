@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::scalar::folded_bias;
+use super::scalar::{bounded, folded_bias};
 use super::{Act, Aligned, ConvWeights, Depthwise, PackedDepthwise, Shape, Window};
 
 /// Channels of a vector of sums.
@@ -137,6 +137,7 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
         bias: vec![0; vectors * LANES],
         multipliers: vec![0.0; vectors * LANES],
         zero_point: of.zero_point,
+        bounded: bounded(of),
     };
     let bytes = packed.weights.as_mut_slice();
     for at in 0..vectors * LANES {

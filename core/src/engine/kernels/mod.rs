@@ -45,9 +45,9 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use dispatch::{best, levels};
 #[cfg(feature = "onnx")]
 pub(crate) use dispatch::pays;
+pub(crate) use dispatch::{best, levels};
 pub(crate) use packed::{Aligned, PackedConv, PackedDepthwise};
 
 use std::ops::Range;

@@ -58,6 +58,8 @@ pub(crate) struct PackedConv {
     pub(crate) multipliers: Vec<f32>,
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
+    /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    pub(crate) bounded: bool,
 }
 
 /// A depthwise convolution's weights, as [`PackedConv`].
@@ -68,4 +70,6 @@ pub(crate) struct PackedDepthwise {
     pub(crate) multipliers: Vec<f32>,
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
+    /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    pub(crate) bounded: bool,
 }

@@ -72,6 +72,19 @@ pub(super) fn folded_bias(bias: i32, zero_point: i32, weights: impl Iterator<Ite
     bias.wrapping_sub(zero_point.wrapping_mul(sum))
 }
 
+/// Whether no sum times its multiplier can leave `i32`, whatever the input.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn bounded(of: &ConvWeights) -> bool {
+    let filters = of.weights.chunks_exact(of.weights.len() / of.bias.len());
+    let mut channels = filters.zip(of.bias).zip(of.multipliers);
+    channels.all(|((weights, bias), multiplier)| {
+        let weights: u64 = weights.iter().map(|w| u64::from(w.unsigned_abs())).sum();
+        // Differences to the zero point are below 256.
+        let largest = 256 * weights + u64::from(bias.unsigned_abs());
+        largest as f64 * f64::from(*multiplier) < f64::from(i32::MAX - 256)
+    })
+}
+
 pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
     let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
     let mut weights = Aligned::zeroed(of.weights.len());
@@ -86,6 +99,7 @@ pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> Pac
             .collect(),
         multipliers: of.multipliers.to_vec(),
         zero_point: of.zero_point,
+        bounded: false,
     }
 }
 
@@ -144,6 +158,7 @@ pub(super) fn pack_depthwise(shape: &Shape, window: &Window, of: &ConvWeights) -
         bias: packed.bias,
         multipliers: packed.multipliers,
         zero_point: packed.zero_point,
+        bounded: false,
     }
 }
 

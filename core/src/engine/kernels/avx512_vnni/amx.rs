@@ -112,12 +112,16 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
                     let rows = first as isize - pixels.start as isize;
                     patches.first.offset(rows * patches.stride as isize)
                 });
-                let steps = depth / INPUTS;
+                let (stride, steps) = (patches.stride, depth / INPUTS);
+                match (block.pixels.len() > PIXELS, columns.len() == SIDE) {
+                    (false, false) => block.multiply::<1, 1>(job, inputs, stride, steps, scratch),
+                    (false, true) => block.multiply::<1, 2>(job, inputs, stride, steps, scratch),
+                    (true, false) => block.multiply::<2, 1>(job, inputs, stride, steps, scratch),
+                    (true, true) => block.multiply::<2, 2>(job, inputs, stride, steps, scratch),
+                }
                 if columns.len() == SIDE {
-                    multiply_2(job, &block, inputs, patches.stride, steps, scratch);
                     block.put::<2>(job, scratch);
                 } else {
-                    multiply_1(job, &block, inputs, patches.stride, steps, scratch);
                     block.put::<1>(job, scratch);
                 }
             }
@@ -162,7 +166,7 @@ unsafe fn configure() {
     }
 }
 
-/// Two tiles of pixels by one or two of channels.
+/// One or two tiles of pixels by one or two of channels.
 struct Block {
     /// The first.
     channel: usize,
@@ -173,101 +177,148 @@ struct Block {
     firsts: [usize; SIDE],
 }
 
-/// The sums of two tiles of pixels by two of channels, into `sums`.
-unsafe fn multiply_2(
-    job: &Conv,
-    block: &Block,
-    inputs: [*const Act; SIDE],
-    stride: usize,
-    steps: usize,
-    sums: *mut u8,
-) {
-    // SAFETY: the caller's; the tiles are configured. Bias rows repeat, by a stride of 0.
-    unsafe {
-        asm!(
-            "tileloadd tmm0, [{bias} + {zero}]",
-            "tileloadd tmm1, [{bias} + {zero} + 64]",
-            "tileloadd tmm2, [{bias} + {zero}]",
-            "tileloadd tmm3, [{bias} + {zero} + 64]",
-            "2:",
-            "tileloadd tmm4, [{a0} + {stride}]",
-            "tileloadd tmm6, [{weights} + {row}]",
-            "tileloadd tmm7, [{weights} + {row} + 1024]",
-            "tileloadd tmm5, [{a1} + {stride}]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tdpbusd tmm1, tmm4, tmm7",
-            "tdpbusd tmm2, tmm5, tmm6",
-            "tdpbusd tmm3, tmm5, tmm7",
-            "add {a0}, 64",
-            "add {a1}, 64",
-            "add {weights}, 2048",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{sums} + {out}], tmm0",
-            "tilestored [{sums} + {out} + 64], tmm1",
-            "tilestored [{sums} + {out} + 2048], tmm2",
-            "tilestored [{sums} + {out} + 2112], tmm3",
-            bias = in(reg) job.packed.bias.as_ptr().add(block.channel),
-            zero = in(reg) 0_usize,
-            a0 = inout(reg) inputs[0] => _,
-            a1 = inout(reg) inputs[1] => _,
-            stride = in(reg) stride,
-            weights = inout(reg) job.packed.weights.as_ptr().add(block.channel * steps * INPUTS) => _,
-            row = in(reg) INPUTS,
-            steps = inout(reg) steps => _,
-            sums = in(reg) sums,
-            out = in(reg) SUMS_STRIDE * 4,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
-    }
-}
-
-/// As [`multiply_2`], by one tile of channels.
-unsafe fn multiply_1(
-    job: &Conv,
-    block: &Block,
-    inputs: [*const Act; SIDE],
-    stride: usize,
-    steps: usize,
-    sums: *mut u8,
-) {
-    // SAFETY: as in `multiply_2`.
-    unsafe {
-        asm!(
-            "tileloadd tmm0, [{bias} + {zero}]",
-            "tileloadd tmm2, [{bias} + {zero}]",
-            "2:",
-            "tileloadd tmm4, [{a0} + {stride}]",
-            "tileloadd tmm6, [{weights} + {row}]",
-            "tileloadd tmm5, [{a1} + {stride}]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tdpbusd tmm2, tmm5, tmm6",
-            "add {a0}, 64",
-            "add {a1}, 64",
-            "add {weights}, 1024",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{sums} + {out}], tmm0",
-            "tilestored [{sums} + {out} + 2048], tmm2",
-            bias = in(reg) job.packed.bias.as_ptr().add(block.channel),
-            zero = in(reg) 0_usize,
-            a0 = inout(reg) inputs[0] => _,
-            a1 = inout(reg) inputs[1] => _,
-            stride = in(reg) stride,
-            weights = inout(reg) job.packed.weights.as_ptr().add(block.channel * steps * INPUTS) => _,
-            row = in(reg) INPUTS,
-            steps = inout(reg) steps => _,
-            sums = in(reg) sums,
-            out = in(reg) SUMS_STRIDE * 4,
-            out("tmm0") _, out("tmm2") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
-            options(nostack),
-        );
-    }
-}
-
 impl Block {
+    /// The sums of `P` tiles of pixels by `V` of channels over `steps` times 64 inputs, into
+    /// `sums`. Every tile of sums begins as the bias, a row that repeats by a stride of 0.
+    #[inline]
+    unsafe fn multiply<const P: usize, const V: usize>(
+        &self,
+        job: &Conv,
+        inputs: [*const Act; SIDE],
+        stride: usize,
+        steps: usize,
+        sums: *mut u8,
+    ) {
+        // SAFETY: the caller's; the tiles are configured.
+        unsafe {
+            let weights = job
+                .packed
+                .weights
+                .as_ptr()
+                .add(self.channel * steps * INPUTS);
+            match (P, V) {
+                (1, 1) => asm!(
+                    "tileloadd tmm0, [{bias} + {zero}]",
+                    "2:",
+                    "tileloadd tmm4, [{a0} + {stride}]",
+                    "tileloadd tmm6, [{weights} + {row}]",
+                    "tdpbusd tmm0, tmm4, tmm6",
+                    "add {a0}, 64",
+                    "add {weights}, 1024",
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {out}], tmm0",
+                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
+                    zero = in(reg) 0_usize,
+                    a0 = inout(reg) inputs[0] => _,
+                    stride = in(reg) stride,
+                    weights = inout(reg) weights => _,
+                    row = in(reg) INPUTS,
+                    steps = inout(reg) steps => _,
+                    sums = in(reg) sums,
+                    out = in(reg) SUMS_STRIDE * 4,
+                    out("tmm0") _, out("tmm4") _, out("tmm6") _,
+                    options(nostack),
+                ),
+                (1, _) => asm!(
+                    "tileloadd tmm0, [{bias} + {zero}]",
+                    "tileloadd tmm1, [{bias} + {zero} + 64]",
+                    "2:",
+                    "tileloadd tmm4, [{a0} + {stride}]",
+                    "tileloadd tmm6, [{weights} + {row}]",
+                    "tileloadd tmm7, [{weights} + {row} + 1024]",
+                    "tdpbusd tmm0, tmm4, tmm6",
+                    "tdpbusd tmm1, tmm4, tmm7",
+                    "add {a0}, 64",
+                    "add {weights}, 2048",
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {out}], tmm0",
+                    "tilestored [{sums} + {out} + 64], tmm1",
+                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
+                    zero = in(reg) 0_usize,
+                    a0 = inout(reg) inputs[0] => _,
+                    stride = in(reg) stride,
+                    weights = inout(reg) weights => _,
+                    row = in(reg) INPUTS,
+                    steps = inout(reg) steps => _,
+                    sums = in(reg) sums,
+                    out = in(reg) SUMS_STRIDE * 4,
+                    out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _,
+                    out("tmm7") _,
+                    options(nostack),
+                ),
+                (_, 1) => asm!(
+                    "tileloadd tmm0, [{bias} + {zero}]",
+                    "tileloadd tmm2, [{bias} + {zero}]",
+                    "2:",
+                    "tileloadd tmm4, [{a0} + {stride}]",
+                    "tileloadd tmm6, [{weights} + {row}]",
+                    "tileloadd tmm5, [{a1} + {stride}]",
+                    "tdpbusd tmm0, tmm4, tmm6",
+                    "tdpbusd tmm2, tmm5, tmm6",
+                    "add {a0}, 64",
+                    "add {a1}, 64",
+                    "add {weights}, 1024",
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {out}], tmm0",
+                    "tilestored [{sums} + {out} + 2048], tmm2",
+                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
+                    zero = in(reg) 0_usize,
+                    a0 = inout(reg) inputs[0] => _,
+                    a1 = inout(reg) inputs[1] => _,
+                    stride = in(reg) stride,
+                    weights = inout(reg) weights => _,
+                    row = in(reg) INPUTS,
+                    steps = inout(reg) steps => _,
+                    sums = in(reg) sums,
+                    out = in(reg) SUMS_STRIDE * 4,
+                    out("tmm0") _, out("tmm2") _, out("tmm4") _, out("tmm5") _,
+                    out("tmm6") _,
+                    options(nostack),
+                ),
+                _ => asm!(
+                    "tileloadd tmm0, [{bias} + {zero}]",
+                    "tileloadd tmm1, [{bias} + {zero} + 64]",
+                    "tileloadd tmm2, [{bias} + {zero}]",
+                    "tileloadd tmm3, [{bias} + {zero} + 64]",
+                    "2:",
+                    "tileloadd tmm4, [{a0} + {stride}]",
+                    "tileloadd tmm6, [{weights} + {row}]",
+                    "tileloadd tmm7, [{weights} + {row} + 1024]",
+                    "tileloadd tmm5, [{a1} + {stride}]",
+                    "tdpbusd tmm0, tmm4, tmm6",
+                    "tdpbusd tmm1, tmm4, tmm7",
+                    "tdpbusd tmm2, tmm5, tmm6",
+                    "tdpbusd tmm3, tmm5, tmm7",
+                    "add {a0}, 64",
+                    "add {a1}, 64",
+                    "add {weights}, 2048",
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {out}], tmm0",
+                    "tilestored [{sums} + {out} + 64], tmm1",
+                    "tilestored [{sums} + {out} + 2048], tmm2",
+                    "tilestored [{sums} + {out} + 2112], tmm3",
+                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
+                    zero = in(reg) 0_usize,
+                    a0 = inout(reg) inputs[0] => _,
+                    a1 = inout(reg) inputs[1] => _,
+                    stride = in(reg) stride,
+                    weights = inout(reg) weights => _,
+                    row = in(reg) INPUTS,
+                    steps = inout(reg) steps => _,
+                    sums = in(reg) sums,
+                    out = in(reg) SUMS_STRIDE * 4,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                ),
+            }
+        }
+    }
+
     /// Stores what the sums of `V` tiles of channels give.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -312,39 +363,67 @@ impl Block {
         clamp: Clamp,
     ) {
         let left = (job.shape.channels_out - self.channel).min(V * LANES);
+        let bounded = job.packed.bounded;
         // SAFETY: the caller's; multipliers are padded to whole vectors.
         unsafe {
             let scales = job.packed.multipliers.as_ptr().add(self.channel);
             let scales = [0, 1, 2, 3].map(|at| _mm512_loadu_ps(scales.add(at % V * LANES)));
-            for row in (0..pixels.len()).step_by(4 / V) {
+            let level = |rows: usize, row: usize| {
                 let of = [0, 1, 2, 3].map(|at| {
-                    let row = (row + at / V).min(pixels.len() - 1);
+                    let row = (row + at / V).min(rows - 1);
                     _mm512_load_si512(sums.add(row * SUMS_STRIDE + at % V * LANES).cast())
                 });
-                let values = requantize(of, scales, clamp);
-                let to = target
-                    .pointer
-                    .add((pixels.start + row) * target.stride + self.channel);
-                macro_rules! put {
-                    ($($at:literal $values:expr),*) => {$(
-                        if $at < 4 / V && row + $at < pixels.len() {
-                            store::<V>(to.add($at * target.stride), $values, left);
-                        }
-                    )*};
+                requantize(of, scales, clamp, bounded)
+            };
+            let to = target
+                .pointer
+                .add(pixels.start * target.stride + self.channel);
+            if pixels.len() == PIXELS && left == V * LANES {
+                // Counts that the compiler knows.
+                for row in (0..PIXELS).step_by(4 / V) {
+                    let to = to.add(row * target.stride);
+                    put_rows::<V>(to, target.stride, 4 / V, left, level(PIXELS, row));
                 }
-                if V == 2 {
-                    let second = _mm512_extracti64x4_epi64::<1>(values);
-                    put!(0 values, 1 _mm512_castsi256_si512(second));
-                } else {
-                    let of = |quarter| _mm512_castsi128_si512(quarter);
-                    put!(
-                        0 values,
-                        1 of(_mm512_extracti32x4_epi32::<1>(values)),
-                        2 of(_mm512_extracti32x4_epi32::<2>(values)),
-                        3 of(_mm512_extracti32x4_epi32::<3>(values))
-                    );
+            } else {
+                for row in (0..pixels.len()).step_by(4 / V) {
+                    let to = to.add(row * target.stride);
+                    let rows = pixels.len() - row;
+                    put_rows::<V>(to, target.stride, rows, left, level(pixels.len(), row));
                 }
             }
         }
+    }
+}
+
+/// The first `rows` of the pixels, `left` channels of each, that 64 values of `V` vectors a
+/// pixel hold.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn put_rows<const V: usize>(
+    to: *mut Act,
+    stride: usize,
+    rows: usize,
+    left: usize,
+    values: __m512i,
+) {
+    macro_rules! put {
+        ($($row:literal $values:expr),*) => {$(
+            if $row < 4 / V && $row < rows {
+                // SAFETY: the caller's.
+                unsafe { store::<V>(to.add($row * stride), $values, left) };
+            }
+        )*};
+    }
+    if V == 2 {
+        let second = _mm512_extracti64x4_epi64::<1>(values);
+        put!(0 values, 1 _mm512_castsi256_si512(second));
+    } else {
+        let of = |quarter| _mm512_castsi128_si512(quarter);
+        put!(
+            0 values,
+            1 of(_mm512_extracti32x4_epi32::<1>(values)),
+            2 of(_mm512_extracti32x4_epi32::<2>(values)),
+            3 of(_mm512_extracti32x4_epi32::<3>(values))
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{LANES, requantize};
 use crate::engine::kernels::patches::{self, Patches, pieces};
-use crate::engine::kernels::scalar::folded_bias;
+use crate::engine::kernels::scalar::{bounded, folded_bias};
 use crate::engine::kernels::{
     Act, Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window,
 };
@@ -37,6 +37,7 @@ pub(super) fn pack_tiles(
         bias: vec![0; vectors * LANES],
         multipliers: vec![0.0; vectors * LANES],
         zero_point: of.zero_point,
+        bounded: bounded(of),
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();
@@ -186,7 +187,11 @@ unsafe fn put<const V: usize>(job: &Conv, channel: usize, pixel: usize, sums: [_
             ConvOutput::Act(target, clamp) => {
                 let to = target.pointer.add(pixel * target.stride + channel);
                 let sums = [0, 1, 2, 3].map(|v| sums[v.min(V - 1)]);
-                store::<V>(to, requantize(sums, scales, clamp), left);
+                store::<V>(
+                    to,
+                    requantize(sums, scales, clamp, job.packed.bounded),
+                    left,
+                );
             }
             ConvOutput::F32(logits) => put_f32(job, channel, pixel, sums, logits),
         }

@@ -178,7 +178,7 @@ unsafe fn tile<const R: usize>(
         let to = output.pointer.add(pixel * output.stride + channel);
         for four in (0..R).step_by(4) {
             let of = [0, 1, 2, 3].map(|at| sums[(four + at).min(R - 1)][0]);
-            let values = requantize(of, [scale; 4], clamp);
+            let values = requantize(of, [scale; 4], clamp, packed.bounded);
             macro_rules! put {
                 ($($at:literal)*) => {$(
                     if four + $at < R {
@@ -211,7 +211,7 @@ unsafe fn wide_tile<const R: usize>(
         let first = pixel * job.output.stride + lines.blocks.first(block);
         let to = job.output.pointer.add(first);
         for (r, &sums) in sums.iter().enumerate() {
-            let values = requantize_in_lanes(sums, scales, job.clamp);
+            let values = requantize_in_lanes(sums, scales, job.clamp, job.packed.bounded);
             _mm512_storeu_si512(to.add(r * job.output.stride).cast(), values);
         }
     }

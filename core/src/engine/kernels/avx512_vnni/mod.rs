@@ -216,29 +216,40 @@ unsafe fn global_average_pool(job: &GlobalAveragePool, channels: Range<usize>) {
 }
 
 /// Four vectors of sums as 64 stored values in the order of their lanes, see
-/// [`Clamp::store`].
+/// [`Clamp::store`]; `bounded` as in [`PackedConv`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn requantize(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i {
+fn requantize(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp, bounded: bool) -> __m512i {
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_permutexvar_epi32(order, requantize_in_lanes(sums, scales, clamp))
+    _mm512_permutexvar_epi32(order, requantize_in_lanes(sums, scales, clamp, bounded))
 }
 
 /// As [`requantize`], in the order of packing: of each quarter of the result the first four
 /// values are from the first vector's quarter, the next from the second's, and so on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn requantize_in_lanes(sums: [__m512i; 4], scales: [__m512; 4], clamp: Clamp) -> __m512i {
-    let high = _mm512_set1_ps((clamp.high - clamp.zero_point) as f32);
-    let level = |v: usize| {
-        let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), scales[v]);
-        // Rounds to nearest, ties to even: nothing here changes the rounding mode. What is
-        // too small for an integer becomes the least one, and saturates below.
-        _mm512_cvtps_epi32(_mm512_min_ps(value, high))
-    };
+fn requantize_in_lanes(
+    sums: [__m512i; 4],
+    scales: [__m512; 4],
+    clamp: Clamp,
+    bounded: bool,
+) -> __m512i {
+    let mut values = [_mm512_setzero_ps(); 4];
+    for ((value, sums), scale) in values.iter_mut().zip(sums).zip(scales) {
+        *value = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale);
+    }
+    if !bounded {
+        // What is too large for an integer would become the least one. What is too small
+        // does, and saturates below.
+        let high = _mm512_set1_ps((clamp.high - clamp.zero_point) as f32);
+        values = values.map(|value| _mm512_min_ps(value, high));
+    }
+    // Rounds to nearest, ties to even: nothing here changes the rounding mode.
+    let levels = values.map(|value| _mm512_cvtps_epi32(value));
     let zero = _mm512_set1_epi16(clamp.zero_point as i16);
-    let words =
-        |a: usize, b: usize| _mm512_adds_epi16(_mm512_packs_epi32(level(a), level(b)), zero);
-    let bytes = _mm512_packus_epi16(words(0, 1), words(2, 3));
-    _mm512_max_epu8(bytes, _mm512_set1_epi8(clamp.low as u8 as i8))
+    let words = |a, b| _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
+    let [a, b, c, d] = levels;
+    let bytes = _mm512_packus_epi16(words(a, b), words(c, d));
+    let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(clamp.low as u8 as i8));
+    _mm512_min_epu8(bytes, _mm512_set1_epi8(clamp.high as u8 as i8))
 }
