@@ -79,28 +79,30 @@ pub fn not_here() -> Option<String> {
     ))
 }
 
-/// The kernel tests of the library without ONNX, which compiles in a minute, on every CPU. Each
-/// must have the levels that are expected of it.
+/// The kernel tests of the library without ONNX, which compiles in a minute, on every CPU, and the
+/// default bundle's scores. Each must have the levels that are expected of it.
 pub fn test_kernels(tests: &mut Tests) -> Result<()> {
     setup::arm64_packages()?;
     let of_the_library = |subcommand: &str| {
         let mut command = cross_cargo();
         command.args([subcommand, "--release", "--locked", "-p", "etalase"]);
-        command.args(["--no-default-features", "--lib", "--target", TARGET]);
+        command.args(["--no-default-features", "--target", TARGET]);
         // Another compiler and other flags, other artefacts: in a folder of their own.
         command.env("CARGO_TARGET_DIR", root().join("target").join("arm64"));
         command.env("RUSTFLAGS", "-D warnings");
         command
     };
-    report::run(&mut of_the_library("check"))?;
+    report::run(of_the_library("check").arg("--lib"))?;
     for cpu in CPUS {
-        let mut test = of_the_library("test");
-        let runner = cpu.runner().join(" ");
-        test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner)
-            .env("ETALASE_REQUIRE_ISAS", cpu.levels)
-            .env_remove("ETALASE_ISA");
         println!("{}: {}", cpu.name, cpu.levels);
-        report::run_tests(test.args(["kernels", "--", "--nocapture"]), tests)?;
+        for which in [&["--lib", "kernels"][..], &["--test", "scores"]] {
+            let mut test = of_the_library("test");
+            let runner = cpu.runner().join(" ");
+            test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner)
+                .env("ETALASE_REQUIRE_ISAS", cpu.levels)
+                .env_remove("ETALASE_ISA");
+            report::run_tests(test.args(which).args(["--", "--nocapture"]), tests)?;
+        }
     }
     Ok(())
 }

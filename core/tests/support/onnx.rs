@@ -124,6 +124,17 @@ impl Network {
         self.stored(name, DataType::Int64, dims, raw.collect())
     }
 
+    /// Bytes of one type, listed as the 32-bit numbers that a file may hold as well.
+    pub fn listed(mut self, name: &str, kind: DataType, values: &[i32]) -> Network {
+        self.graph.initializer.push(pb::TensorProto {
+            name: name.to_owned(),
+            data_type: kind as i32,
+            int32_data: values.to_vec(),
+            ..Default::default()
+        });
+        self
+    }
+
     /// Forgets the outputs, for others to be named.
     pub fn without_output(mut self) -> Network {
         self.graph.output.clear();

@@ -254,7 +254,6 @@ pub(super) fn pack<M: Multiply>(shape: &Shape, window: &Window, of: &ConvWeights
         bias: vec![0; padded],
         multipliers: vec![0.0; padded],
         zero_point: of.zero_point,
-        bounded: false,
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     for (channel, weights) in rows.iter().enumerate() {

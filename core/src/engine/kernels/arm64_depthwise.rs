@@ -127,7 +127,6 @@ pub(super) fn pack<M: Multiply>(
         bias: vec![0; padded],
         multipliers: vec![0.0; padded],
         zero_point: of.zero_point,
-        bounded: false,
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();

@@ -59,6 +59,7 @@ pub(crate) struct PackedConv {
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
     /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) bounded: bool,
 }
 
@@ -71,5 +72,6 @@ pub(crate) struct PackedDepthwise {
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
     /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) bounded: bool,
 }

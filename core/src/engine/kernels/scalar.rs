@@ -99,6 +99,7 @@ pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> Pac
             .collect(),
         multipliers: of.multipliers.to_vec(),
         zero_point: of.zero_point,
+        #[cfg(target_arch = "x86_64")]
         bounded: false,
     }
 }
@@ -158,6 +159,7 @@ pub(super) fn pack_depthwise(shape: &Shape, window: &Window, of: &ConvWeights) -
         bias: packed.bias,
         multipliers: packed.multipliers,
         zero_point: packed.zero_point,
+        #[cfg(target_arch = "x86_64")]
         bounded: false,
     }
 }
