@@ -66,7 +66,7 @@ impl Program {
     pub(crate) fn new(plan: Plan, model: &[u8], threads: usize) -> Result<Program> {
         let kernels = kernels::best();
         let (places, arena_bytes) = arena::place(&plan);
-        let steps = prepare::steps(&plan, model, kernels)?;
+        let steps = prepare::steps(&plan, model, kernels, threads)?;
         let scratch_bytes = steps
             .iter()
             .map(|step| step.scratch_bytes)
@@ -282,20 +282,32 @@ impl Program {
         // SAFETY: the caller's promise, for all of the kernels below.
         unsafe {
             match work {
-                Work::Conv { job, packed } => kernels.conv(
-                    &kernels::Conv {
-                        shape: job.shape,
-                        window: job.window,
-                        packed,
-                        input: source(0),
-                        output: match job.clamp {
-                            Some(clamp) => kernels::ConvOutput::Act(target(), clamp),
-                            None => kernels::ConvOutput::F32(self.floats_pointer(run, output)),
+                Work::Conv {
+                    job,
+                    packed,
+                    by_tiles,
+                    tiles,
+                } => {
+                    let (pixels, tiles) = match *by_tiles {
+                        Some(pixels) => (0..pixels, range),
+                        None => (range, 0..*tiles),
+                    };
+                    kernels.conv(
+                        &kernels::Conv {
+                            shape: job.shape,
+                            window: job.window,
+                            packed,
+                            input: source(0),
+                            output: match job.clamp {
+                                Some(clamp) => kernels::ConvOutput::Act(target(), clamp),
+                                None => kernels::ConvOutput::F32(self.floats_pointer(run, output)),
+                            },
                         },
-                    },
-                    range,
-                    scratch,
-                ),
+                        pixels,
+                        tiles,
+                        scratch,
+                    );
+                }
                 Work::Depthwise { job, clamp, packed } => kernels.depthwise(
                     &kernels::Depthwise {
                         shape: job.shape,

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// One step, ready to run.
 pub(super) struct Prepared {
     pub(super) work: Work,
-    /// What threads share among them: pixels or rows of the output.
+    /// What threads share among them: pixels or rows of the output, or tiles of its channels.
     pub(super) units: usize,
     /// The least that is worth a kernel's call.
     pub(super) grain: usize,
@@ -30,6 +30,10 @@ pub(super) enum Work {
     Conv {
         job: Windowed,
         packed: PackedConv,
+        /// Where threads share tiles: how many pixels there are.
+        by_tiles: Option<usize>,
+        /// Where they share pixels: how many tiles there are.
+        tiles: usize,
     },
     Depthwise {
         job: Windowed,
@@ -90,14 +94,25 @@ pub(super) enum Work {
 }
 
 /// Prepares all steps of a checked plan.
-pub(super) fn steps(plan: &Plan, model: &[u8], kernels: &dyn Kernels) -> Result<Vec<Prepared>> {
+pub(super) fn steps(
+    plan: &Plan,
+    model: &[u8],
+    kernels: &dyn Kernels,
+    threads: usize,
+) -> Result<Vec<Prepared>> {
     plan.steps
         .iter()
-        .map(|step| prepare(plan, step, model, kernels))
+        .map(|step| prepare(plan, step, model, kernels, threads))
         .collect()
 }
 
-fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Result<Prepared> {
+fn prepare(
+    plan: &Plan,
+    step: &Step,
+    model: &[u8],
+    kernels: &dyn Kernels,
+    threads: usize,
+) -> Result<Prepared> {
     let (input, output) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
     let shape = Shape {
         input: (input.height, input.width),
@@ -122,7 +137,17 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
                 clamp: conv.output.map(clamp),
                 ..windowed(&conv.window)
             };
-            (Work::Conv { job, packed }, pixels)
+            let tiles = kernels.conv_tiles(&shape);
+            let by_tiles = shares_tiles(&shape, &conv.window, tiles, threads);
+            let units = if by_tiles { (tiles, 1) } else { pixels };
+            let by_tiles = by_tiles.then_some(output.pixels());
+            let work = Work::Conv {
+                job,
+                packed,
+                by_tiles,
+                tiles,
+            };
+            (work, units)
         }
         Op::Depthwise(conv) => {
             let single = Shape {
@@ -282,6 +307,17 @@ fn prepare(plan: &Plan, step: &Step, model: &[u8], kernels: &dyn Kernels) -> Res
         grain,
         scratch_bytes,
     })
+}
+
+/// Whether threads should share a convolution's tiles of channels instead of its pixels: where
+/// the weights are more than the input, each thread then reads its share of them alone. Tiles
+/// must be many enough to share evenly, or pixels too few.
+fn shares_tiles(shape: &Shape, window: &Window, tiles: usize, threads: usize) -> bool {
+    let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
+    let inputs = shape.input.0 * shape.input.1 * shape.channels_in;
+    let pixels = shape.output.0 * shape.output.1;
+    let even = tiles >= 4 * threads || pixels < threads;
+    threads > 1 && even && shape.channels_out * depth > inputs
 }
 
 fn stored(zero_point: u8) -> i32 {

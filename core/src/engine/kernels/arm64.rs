@@ -79,9 +79,13 @@ impl<M: Multiply> Kernels for Level<M> {
         arm64_conv::scratch_bytes::<M>(shape, window)
     }
 
-    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+    fn conv_tiles(&self, shape: &Shape) -> usize {
+        arm64_conv::tiles::<M>(shape)
+    }
+
+    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe { arm64_conv::conv::<M>(job, pixels, scratch.cast()) }
+        unsafe { arm64_conv::conv::<M>(job, pixels, tiles, scratch.cast()) }
     }
 
     fn pack_depthwise(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {

@@ -270,7 +270,17 @@ pub(super) fn pack<M: Multiply>(shape: &Shape, window: &Window, of: &ConvWeights
     packed
 }
 
-pub(super) unsafe fn conv<M: Multiply>(job: &Conv, pixels: Range<usize>, scratch: *mut i8) {
+/// Tiles of channels.
+pub(super) fn tiles<M: Multiply>(shape: &Shape) -> usize {
+    shape.channels_out.div_ceil(M::QUADS * 4)
+}
+
+pub(super) unsafe fn conv<M: Multiply>(
+    job: &Conv,
+    pixels: Range<usize>,
+    tiles: Range<usize>,
+    scratch: *mut i8,
+) {
     let Conv {
         shape,
         window,
@@ -293,10 +303,11 @@ pub(super) unsafe fn conv<M: Multiply>(job: &Conv, pixels: Range<usize>, scratch
             for at in (0..taken).step_by(tile) {
                 layer.lay::<M>(from + at, (taken - at).min(tile), scratch.add(at * padded));
             }
-            let mut weights = packed.weights.as_ptr().cast::<i8>();
-            for first in (0..shape.channels_out).step_by(M::QUADS * 4) {
+            let skipped = tiles.start * M::tile_weight_bytes(depth, M::QUADS);
+            let mut weights = packed.weights.as_ptr().cast::<i8>().add(skipped);
+            for first in tiles.clone().map(|tile| tile * M::QUADS * 4) {
                 let channels = (shape.channels_out - first).min(M::QUADS * 4);
-                let tiles = |at: usize, count: usize, pixels: usize| Tiles {
+                let run = |at: usize, count: usize, pixels: usize| Tiles {
                     panels: scratch.add(at * padded),
                     tile_bytes: tile * padded,
                     count,
@@ -309,10 +320,10 @@ pub(super) unsafe fn conv<M: Multiply>(job: &Conv, pixels: Range<usize>, scratch
                     output: output(job, from + at, first, channels),
                 };
                 if whole > 0 {
-                    M::tiles(&tiles(0, whole, tile));
+                    M::tiles(&run(0, whole, tile));
                 }
                 if rest > 0 {
-                    M::tiles(&tiles(whole * tile, 1, rest));
+                    M::tiles(&run(whole * tile, 1, rest));
                 }
                 weights = weights.add(M::tile_weight_bytes(depth, channels.div_ceil(4)));
             }

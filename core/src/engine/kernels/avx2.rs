@@ -85,9 +85,13 @@ impl Kernels for Avx2 {
         block_pixels(shape, window) * depth(shape, window) * 2 + 64
     }
 
-    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+    fn conv_tiles(&self, shape: &Shape) -> usize {
+        shape.channels_out.div_ceil(TILE_CHANNELS)
+    }
+
+    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
         // SAFETY: `avx2` gave this level out, so the CPU has it; the rest is promised.
-        unsafe { conv(job, pixels, scratch.cast()) }
+        unsafe { conv(job, pixels, tiles, scratch.cast()) }
     }
 
     fn pack_depthwise(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
@@ -168,10 +172,9 @@ impl Kernels for Avx2 {
 /// 16 output channels pass over all of them. That is im2col, but of a block that stays
 /// in the cache, and the widening has to be done once in any case.
 #[target_feature(enable = "avx2")]
-unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut i16) {
+unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut i16) {
     let depth = depth(&job.shape, &job.window);
     let block = block_pixels(&job.shape, &job.window);
-    let blocks = job.shape.channels_out.div_ceil(TILE_CHANNELS);
     let mut from = pixels.start;
     while from < pixels.end {
         let to = (from + block).min(pixels.end);
@@ -179,7 +182,7 @@ unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut i16) {
             // SAFETY: the block holds as many patches, and a vector behind them.
             unsafe { widen_patch(job, pixel, scratch.add((pixel - from) * depth)) };
         }
-        for n in 0..blocks {
+        for n in tiles.clone() {
             let mut pixel = from;
             while pixel < to {
                 // SAFETY: patches `pixel - from` and those behind it are in the block.

@@ -234,7 +234,10 @@ mod tests {
                 for x in [near, near.next_up(), near.next_down(), any] {
                     let (ours, theirs) = (quotient.of(x), x / divisor);
                     let small = theirs.abs() < 0.25;
-                    assert!(ours == theirs || small && ours.abs() < 0.5, "{x} / {divisor}");
+                    assert!(
+                        ours == theirs || small && ours.abs() < 0.5,
+                        "{x} / {divisor}"
+                    );
                 }
             }
         }

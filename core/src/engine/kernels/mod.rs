@@ -291,8 +291,21 @@ pub(crate) trait Kernels: Sync {
         0
     }
 
-    /// Output pixels `pixels` (row-major) of a convolution.
-    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, _scratch: *mut u8) {
+    /// How many tiles of output channels a convolution has, for threads to share among them
+    /// where sharing pixels would send all of the weights through each.
+    fn conv_tiles(&self, _shape: &Shape) -> usize {
+        1
+    }
+
+    /// Output pixels `pixels` (row-major) of the tiles `tiles` of a convolution, see
+    /// [`Kernels::conv_tiles`].
+    unsafe fn conv(
+        &self,
+        job: &Conv,
+        pixels: Range<usize>,
+        _tiles: Range<usize>,
+        _scratch: *mut u8,
+    ) {
         // SAFETY: the caller's promise is passed on.
         unsafe { scalar::conv(job, pixels) }
     }

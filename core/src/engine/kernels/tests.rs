@@ -248,8 +248,12 @@ fn conv_with(
             input: input.source(),
             output,
         };
-        // SAFETY: tensors are as large as the shape says, with the slack behind them.
-        unsafe { kernels.conv(&job, range, scratch.as_mut_ptr()) };
+        let tiles = kernels.conv_tiles(&shape);
+        let cut = (range.start + range.len() / 2) % (tiles + 1);
+        for tiles in [0..cut, cut..tiles] {
+            // SAFETY: tensors are as large as the shape says, with the slack behind them.
+            unsafe { kernels.conv(&job, range.clone(), tiles, scratch.as_mut_ptr()) };
+        }
     };
     if floats {
         let mut logits = [

@@ -83,10 +83,16 @@ pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
     SUMS_BYTES + patches::scratch_bytes(shape, window, INPUTS)
 }
 
+/// Blocks of channels.
+pub(super) fn tiles(shape: &Shape) -> usize {
+    shape.channels_out.div_ceil(SIDE * LANES)
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
     let depth = patches::depth(&job.shape, &job.window, INPUTS);
-    let tiles = job.shape.channels_out.div_ceil(LANES);
+    let columns = pieces(job.shape.channels_out.div_ceil(LANES), SIDE);
+    let columns = columns.skip(tiles.start).take(tiles.len());
     // A tile of an image that is read in place must not reach beyond it; patches lie in whole
     // tiles.
     let last = if patches::in_place(&job.window) {
@@ -95,7 +101,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
         usize::MAX
     };
     // Of the two operands the one that stays in the first-level cache is read again.
-    let few_weights = tiles * LANES * depth <= WEIGHTS_BYTES;
+    let few_weights = tiles.len() * SIDE * LANES * depth <= WEIGHTS_BYTES;
     let each = |pixels: Range<usize>, patches: Patches| {
         let rows = || pixels.clone().step_by(SIDE * PIXELS);
         let block = |columns: Range<usize>, from: usize| {
@@ -127,9 +133,10 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
             }
         };
         if few_weights {
-            rows().for_each(|from| pieces(tiles, SIDE).for_each(|columns| block(columns, from)));
+            rows().for_each(|from| columns.clone().for_each(|columns| block(columns, from)));
         } else {
-            pieces(tiles, SIDE)
+            columns
+                .clone()
                 .for_each(|columns| rows().for_each(|from| block(columns.clone(), from)));
         }
     };

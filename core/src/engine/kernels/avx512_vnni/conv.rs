@@ -67,12 +67,17 @@ pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
     patches::scratch_bytes(shape, window, INPUTS)
 }
 
+pub(super) fn tiles(shape: &Shape) -> usize {
+    shape.channels_out.div_ceil(TILE_VECTORS * LANES)
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
     let depth = patches::depth(&job.shape, &job.window, INPUTS);
     let vectors = job.shape.channels_out.div_ceil(LANES);
     let each = |pixels: Range<usize>, patches: Patches| {
-        for tile in pieces(vectors, TILE_VECTORS) {
+        let taken = pieces(vectors, TILE_VECTORS).skip(tiles.start);
+        for tile in taken.take(tiles.len()) {
             // SAFETY: weights, bias and multipliers are packed for these tiles; there is a
             // patch for every pixel.
             unsafe {

@@ -74,13 +74,21 @@ impl Kernels for Avx512Vnni {
         }
     }
 
-    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, scratch: *mut u8) {
+    fn conv_tiles(&self, shape: &Shape) -> usize {
+        if self.on_amx(shape) {
+            amx::tiles(shape)
+        } else {
+            conv::tiles(shape)
+        }
+    }
+
+    unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
         // SAFETY: `avx512_vnni` gave this level out, so the CPU has it; the rest is promised.
         unsafe {
             if self.on_amx(&job.shape) {
-                amx::conv(job, pixels, scratch);
+                amx::conv(job, pixels, tiles, scratch);
             } else {
-                conv::conv(job, pixels, scratch);
+                conv::conv(job, pixels, tiles, scratch);
             }
         }
     }
