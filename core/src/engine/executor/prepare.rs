@@ -310,14 +310,15 @@ fn prepare(
 }
 
 /// Whether threads should share a convolution's tiles of channels instead of its pixels: where
-/// the weights are more than the input, each thread then reads its share of them alone. Tiles
-/// must be many enough to share evenly, or pixels too few.
+/// the weights are many times the input, each thread then reads its share of them alone (but
+/// half of the input from the other's cache, and so does the step behind). Tiles must be many
+/// enough to share evenly, or pixels too few.
 fn shares_tiles(shape: &Shape, window: &Window, tiles: usize, threads: usize) -> bool {
     let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
     let inputs = shape.input.0 * shape.input.1 * shape.channels_in;
     let pixels = shape.output.0 * shape.output.1;
     let even = tiles >= 4 * threads || pixels < threads;
-    threads > 1 && even && shape.channels_out * depth > inputs
+    threads > 1 && even && shape.channels_out * depth > 8 * inputs
 }
 
 fn stored(zero_point: u8) -> i32 {
