@@ -1,17 +1,25 @@
 """Builds the models that the benchmarks run, once, in a cache folder.
 
-usage: ETALASE_DATA=FOLDER python bench/models.py [--out FOLDER] [--networks a,b] [--steps onnx,u8,s8,tflite]
+usage: ETALASE_DATA=FOLDER python bench/models.py [--out FOLDER] [--networks a,b] [--steps onnx,u8,s8,tflite,nchw]
 
 Each network is Keras' own application, written for every runtime by that runtime's usual route:
 NAME.onnx (float, tf2onnx), NAME_ort_u8.onnx and NAME_ort_s8.onnx (ONNX Runtime's quantize_static,
 QDQ, per-channel s8 weights, u8 or s8 activations) and NAME_int8.tflite (LiteRT's full-integer
-converter). What exists is kept. Left out: accuracy. The heads know the clothing classes only by a
-linear fit, and backbones without public weights are random, their batch norms fitted to the
-calibration images so that values have the ranges of a trained network.
+converter). The steps ncnn and mnn run where bench/requirements-more.txt is installed, from
+NAME_nchw.onnx (NAME.onnx, constants folded, without its first transposition): NAME_f32.ncnn.param
+with its .bin (pnnx; float, as no wheel brings ncnn's quantizer) and NAME_int8.mnn (MNN's converter
+and quantizer). What a converter refuses is noted in FILE.refused; a package that is not there is
+said. What exists is kept. Left out: accuracy. The heads know the clothing classes only by a linear
+fit, and backbones without public weights are random, their batch norms fitted to the calibration
+images so that values have the ranges of a trained network.
 """
 
 import argparse
+import importlib.metadata
+import importlib.util
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,8 +46,24 @@ NETWORKS = {
     "nasnet_mobile": ("NASNetMobile", 224, None),
     "nasnet_large": ("NASNetLarge", 331, None),
 }
-STEPS = ("onnx", "u8", "s8", "tflite")
-SUFFIX = {"onnx": ".onnx", "u8": "_ort_u8.onnx", "s8": "_ort_s8.onnx", "tflite": "_int8.tflite"}
+SUFFIX = {
+    "onnx": ".onnx",
+    "u8": "_ort_u8.onnx",
+    "s8": "_ort_s8.onnx",
+    "tflite": "_int8.tflite",
+    "nchw": "_nchw.onnx",
+    "ncnn": "_f32.ncnn.param",
+    "mnn": "_int8.mnn",
+}
+# The step that a step starts from.
+SOURCE = {"u8": "onnx", "s8": "onnx", "nchw": "onnx", "ncnn": "nchw", "mnn": "nchw"}
+# Modules of bench/requirements-more.txt that a step needs; the other steps need bench/requirements.txt.
+MORE = {"ncnn": ("ncnn", "pnnx"), "mnn": ("MNN", "_tools")}
+STEPS = tuple(step for step in SUFFIX if step not in MORE)
+
+
+class Refused(Exception):
+    """A converter cannot do this network; says why, on one line."""
 
 
 def say(name, step, start):
@@ -208,30 +232,151 @@ def write_tflite(model, images, out):
     out.write_bytes(converter.convert())
 
 
+def write_nchw(source, out):
+    """The float network as ncnn and MNN want it. pnnx does not read tf2onnx's padding in front of a
+    strided convolution, which ONNX Runtime folds into it along with batch norms. Of NAME.onnx as it
+    is, MNN's quantizer leaves all in float without a word, and MNN's NASNetMobile answers wrongly."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    folded = out.with_suffix(".folded.onnx")
+    options.optimized_model_filepath = str(folded)
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(folded)
+    graph = model.graph
+    image, first = graph.input[0], graph.node[0]
+    readers = [node for node in graph.node if image.name in node.input]
+    if readers != [first] or first.op_type != "Transpose" or list(first.attribute[0].ints) != [0, 3, 1, 2]:
+        sys.exit(f"{source}: does not begin with a transposition to NCHW")
+    for node in graph.node:
+        for index, value in enumerate(node.input):
+            if value == first.output[0]:
+                node.input[index] = image.name
+    graph.node.remove(first)
+    del graph.value_info[:]
+    n, h, w, c = (d.dim_value for d in image.type.tensor_type.shape.dim)
+    image.CopyFrom(onnx.helper.make_tensor_value_info(image.name, onnx.TensorProto.FLOAT, [n, c, h, w]))
+    # ONNX Runtime lists its own operators' sets too, and none is used.
+    sets = [entry for entry in model.opset_import if entry.domain == ""]
+    del model.opset_import[:]
+    model.opset_import.extend(sets)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+    probe = noise([h, w, c])
+    worst = float(np.abs(run_onnx(out, probe.transpose(2, 0, 1)) - run_onnx(source, probe)).max())
+    if worst > 1e-3:
+        sys.exit(f"{out}: differs from {source} by {worst}")
+
+
+def converter(command, package, results):
+    """Runs a converter in a process of its own, as it may abort; one that leaves no results has refused."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0 or not all(path.exists() for path in results):
+        words = " / ".join(line.strip() for line in done.stdout.splitlines()[-3:])
+        raise Refused(f"{package} {importlib.metadata.version(package)}: status {done.returncode}: {words}")
+    return done.stdout
+
+
+def write_ncnn(source, out):
+    """Also writes the weights, beside. ncnn's int8 would need its ncnn2table and ncnn2int8, which
+    are in no wheel."""
+    import ncnn
+
+    folder = out.parent / "pnnx"
+    folder.mkdir()
+    # It writes a handful of files beside what it reads.
+    model = folder / "model.onnx"
+    model.symlink_to(source.resolve())
+    param, weights = folder / "model.ncnn.param", folder / "model.ncnn.bin"
+    # Found, not imported: the module wants torch, the program does not.
+    program = Path(importlib.util.find_spec("pnnx").origin).with_name("pnnx")
+    said = converter([program, model, "fp16=0"], "pnnx", [param, weights])
+    # pnnx passes on an operator that it does not know and calls that done; ncnn then knows no such layer.
+    net = ncnn.Net()
+    if net.load_param(str(param)) != 0 or net.load_model(str(weights)) != 0:
+        ignored = [line for line in said.splitlines() if line.startswith("ignore ")]
+        words = "; ".join(["writes a network that ncnn does not load", *ignored])
+        raise Refused(f"pnnx {importlib.metadata.version('pnnx')}: {words}")
+    weights.replace(out.with_suffix(".bin"))
+    param.replace(out)
+
+
+def write_mnn(source, images, out):
+    """MNN's default method (KL) on the images that all quantizers get: as PNG, which keeps them exactly."""
+    from PIL import Image
+
+    folder, plain, settings = out.parent / "images", out.with_suffix(".f32.mnn"), out.parent / "settings.json"
+    folder.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(np.round((image + 1.0) * 127.5).astype(np.uint8)).save(folder / f"{number:02}.png")
+    means = {"format": "RGB", "mean": [127.5] * 3, "normal": [1 / 127.5] * 3}
+    source_of = {"path": f"{folder}/", "used_image_num": len(images)}
+    size = {"width": images.shape[2], "height": images.shape[1]}
+    method = {"feature_quantize_method": "KL", "weight_quantize_method": "MAX_ABS"}
+    settings.write_text(json.dumps({**means, **source_of, **size, **method}))
+    # Not by the commands mnnconvert and mnnquant: those install a logging package by pip, into
+    # whatever Python is first on PATH, and report to its maker what they convert.
+    tool = [sys.executable, "-c", "import sys, _tools; getattr(_tools, sys.argv[1])(sys.argv[1:])"]
+    converter([*tool, "mnnconvert", "-f", "ONNX", "--modelFile", source, "--MNNModel", plain], "mnn", [plain])
+    converter([*tool, "mnnquant", plain, out, settings], "mnn", [out])
+    # It says "done" of a network that it left in float, too.
+    if out.stat().st_size > plain.stat().st_size / 2:
+        raise Refused(f"mnn {importlib.metadata.version('mnn')}: leaves the weights in float")
+
+
+def absent(step):
+    return [module for module in MORE.get(step, ()) if importlib.util.find_spec(module) is None]
+
+
 def build(name, steps, data, out):
-    missing = [step for step in steps if not (out / (name + SUFFIX[step])).exists()]
+    def file(step):
+        return out / (name + SUFFIX[step])
+
+    def refusal(step):
+        return out / (name + SUFFIX[step] + ".refused")
+
+    missing = [step for step in steps if not file(step).exists() and not refusal(step).exists()]
     if not missing:
         return
     start = time.monotonic()
     images = calibration(data, NETWORKS[name][1])
     model = None
     for step in missing:
+        if modules := absent(step):
+            print(f"{name}: no {step}: not installed: {', '.join(modules)}", file=sys.stderr, flush=True)
+            continue
         if step in ("onnx", "tflite") and model is None:
             model = network(name, data, images)
             say(name, "network", start)
-        final = out / (name + SUFFIX[step])
+        final = file(step)
         # Written beside and renamed: a build cut short leaves nothing that looks whole.
         with tempfile.TemporaryDirectory(dir=out, prefix=".part-") as folder:
             part = Path(folder) / final.name
-            if step == "onnx":
-                write_onnx(model, images, part)
-            elif step == "tflite":
-                write_tflite(model, images, part)
-            else:
-                source = out / (name + SUFFIX["onnx"])
-                if not source.exists():
-                    sys.exit(f"{name}: {step} needs the step onnx first")
-                write_quantized(source, images, part, step)
+            source = file(SOURCE[step]) if step in SOURCE else None
+            if source is not None and not source.exists():
+                sys.exit(f"{name}: {step} needs the step {SOURCE[step]} first")
+            try:
+                if step == "onnx":
+                    write_onnx(model, images, part)
+                elif step == "tflite":
+                    write_tflite(model, images, part)
+                elif step == "nchw":
+                    write_nchw(source, part)
+                elif step == "ncnn":
+                    write_ncnn(source, part)
+                    part.with_suffix(".bin").replace(final.with_suffix(".bin"))
+                elif step == "mnn":
+                    write_mnn(source, images, part)
+                else:
+                    write_quantized(source, images, part, step)
+            except Refused as reason:
+                note = Path(folder) / "refused"
+                note.write_text(f"{reason}\n")
+                note.replace(refusal(step))
+                say(name, f"{step} refused", start)
+                continue
             part.replace(final)
         say(name, final.name, start)
 
@@ -250,14 +395,14 @@ def main():
     parser.add_argument("--out", type=Path, default=cache / "etalase" / "bench-models")
     default = ",".join(name for name in NETWORKS if name != "nasnet_large")
     parser.add_argument("--networks", default=default, help=f"default: all but nasnet_large: {default}")
-    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--steps", default=",".join(STEPS), help=f"of {','.join(SUFFIX)}")
     arguments = parser.parse_args()
     data = os.environ.get("ETALASE_DATA")
     if not data:
         sys.exit("set ETALASE_DATA to the folder of photos and weights")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in names(arguments.networks, list(NETWORKS), "network"):
-        build(name, names(arguments.steps, list(STEPS), "step"), Path(data), arguments.out)
+        build(name, names(arguments.steps, list(SUFFIX), "step"), Path(data), arguments.out)
 
 
 if __name__ == "__main__":
