@@ -4,6 +4,8 @@
 //! minute of the machine falls on all. The first run of a batch warms up and counts for nothing.
 //! Every batch's top-1 is compared with what ONNX Runtime answers without its optimizer (with it, it
 //! saturates on CPUs without VNNI): etalase differing is a failure, a peer differing is shown.
+//! ncnn and MNN may be missing, or refuse a network: that is said, and a `-` in the table. ncnn runs
+//! in float, since no package of it quantizes; the table and the CSV name each figure's precision.
 //! Left out: accuracy (`etalase eval`), pre-processing, and times on arm64, where `--arm64` counts
 //! executed instructions under qemu instead.
 
@@ -11,7 +13,7 @@ mod arm64;
 mod record;
 mod runtime;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -29,7 +31,9 @@ const NETWORKS: [&str; 5] = [
     "nasnet_large",
 ];
 /// As bench/peers.py names them.
-const PEERS: [&str; 3] = ["onnxruntime", "openvino", "litert"];
+const PEERS: [&str; 5] = ["onnxruntime", "openvino", "litert", "ncnn", "mnn"];
+/// Those of bench/requirements-more.txt, which a benchmark can do without. Also bench/models.py's steps.
+const MORE: [&str; 2] = ["ncnn", "mnn"];
 const ENGINES: [&str; 2] = ["integer", "tract"];
 /// What one batch should take: long enough to settle, short beside the machine's moods.
 const BATCH_MS: f64 = 100.0;
@@ -40,7 +44,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_parser = NETWORKS, default_values_t = NETWORKS[..4].iter().map(ToString::to_string))]
     networks: Vec<String>,
     /// Other runtimes to run beside; `none` for none
-    #[arg(long, value_delimiter = ',', value_parser = [PEERS[0], PEERS[1], PEERS[2], "none"], default_values_t = PEERS.map(String::from))]
+    #[arg(long, value_delimiter = ',', value_parser = [PEERS[0], PEERS[1], PEERS[2], PEERS[3], PEERS[4], "none"], default_values_t = PEERS.map(String::from))]
     peers: Vec<String>,
     /// Engines of etalase to run
     #[arg(long, value_delimiter = ',', value_parser = ENGINES, default_values_t = [ENGINES[0].to_string()])]
@@ -60,7 +64,8 @@ pub struct Args {
     /// Folder of models, made by bench/models.py where they are missing [default: bench-models in the cache]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
-    /// Python with bench/requirements.txt installed, instead of the one that is made in the cache
+    /// Python with bench/requirements.txt installed, instead of the one that is made in the cache;
+    /// ncnn and MNN are run by it too, if it has them
     #[arg(long, value_name = "PYTHON")]
     python: Option<PathBuf>,
     /// `etalase` command to time, instead of building it
@@ -75,19 +80,37 @@ impl Args {
             .map(String::as_str)
             .filter(|peer| *peer != "none")
     }
+
+    /// Those that need bench/requirements-more.txt. `--arm64` runs no peers.
+    fn more_peers(&self) -> Vec<&str> {
+        let more = |peer: &&str| MORE.contains(peer) && !self.arm64;
+        self.peers().filter(more).collect()
+    }
 }
 
 /// Where everything is that the benchmarks run.
 struct Place {
     python: PathBuf,
+    /// With bench/requirements-more.txt; `None` if that is not wanted or could not be installed.
+    more: Option<PathBuf>,
     models: PathBuf,
 }
 
+/// What the model that a runtime is given computes in.
+fn precision(runtime: &str) -> &'static str {
+    match runtime {
+        "ncnn" => "f32",
+        _ => "int8",
+    }
+}
+
 impl Place {
-    /// The quantized model that `runtime` runs.
+    /// The model that `runtime` runs, in the precision that [`precision`] tells.
     fn model(&self, network: &str, runtime: &str) -> PathBuf {
         self.models.join(match runtime {
             "litert" => format!("{network}_int8.tflite"),
+            "ncnn" => format!("{network}_f32.ncnn.param"),
+            "mnn" => format!("{network}_int8.mnn"),
             _ => format!("{network}_ort_u8.onnx"),
         })
     }
@@ -95,9 +118,60 @@ impl Place {
     /// The right answer: the class that exact arithmetic between the roundings names.
     fn reference(&self, network: &str) -> Result<usize> {
         let model = self.model(network, "reference");
-        Ok(Peer::start(&self.python, "reference", &model, 1)?
-            .batch(1)?
-            .top1)
+        let reference = Peer::start(&self.python, "reference", &model, 1)?;
+        Ok(reference.context("no ONNX Runtime")?.batch(1)?.top1)
+    }
+
+    /// bench/models.py's note of why there is no such model.
+    fn refusal(&self, network: &str, runtime: &str) -> PathBuf {
+        let mut path = self.model(network, runtime).into_os_string();
+        path.push(".refused");
+        path.into()
+    }
+
+    /// What ncnn's and MNN's models are made from.
+    fn nchw(&self, network: &str) -> PathBuf {
+        self.models.join(format!("{network}_nchw.onnx"))
+    }
+
+    /// `None` where the peer is one that may be missing and is, or refuses the network; that has been said.
+    fn peer(&self, network: &str, name: &str, threads: u16) -> Result<Option<Peer>> {
+        let model = self.model(network, name);
+        if !MORE.contains(&name) {
+            let peer = Peer::start(&self.python, name, &model, threads)?;
+            return Ok(Some(peer.with_context(|| format!("{name} is missing"))?));
+        }
+        let Some(python) = &self.more else {
+            return Ok(None);
+        };
+        if let Ok(reason) = std::fs::read_to_string(self.refusal(network, name)) {
+            eprintln!("{network}: no {name}: {}", reason.trim_end());
+            return Ok(None);
+        }
+        if !model.exists() {
+            // bench/models.py ended well without it: what makes it is not installed, as it said.
+            return Ok(None);
+        }
+        Peer::start(python, name, &model, threads)
+    }
+
+    fn build(&self, python: &Path, networks: &[&str], steps: Option<&str>) -> Result<()> {
+        let data = data::find()?.with_context(|| {
+            format!(
+                "models to make ({}), but no photos and weights folder\n{}",
+                networks.join(", "),
+                data::HOW_TO_GET
+            )
+        })?;
+        let mut command = Command::new(python);
+        command.arg(crate::root().join("bench/models.py"));
+        command.arg("--out").arg(&self.models);
+        command.args(["--networks", &networks.join(",")]);
+        if let Some(steps) = steps {
+            command.args(["--steps", steps]);
+        }
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        report::run(command.env("ETALASE_DATA", data))
     }
 }
 
@@ -148,7 +222,7 @@ struct Found {
     wrong: Vec<String>,
 }
 
-/// Makes the virtual environment and the models that are missing.
+/// Makes the virtual environments and the models that are missing.
 fn prepare(args: &Args) -> Result<Place> {
     let python = match &args.python {
         Some(python) => python.clone(),
@@ -158,28 +232,44 @@ fn prepare(args: &Args) -> Result<Place> {
         Some(folder) => folder.clone(),
         None => setup::cache()?.join("bench-models"),
     };
-    let place = Place { python, models };
-    let needed = |network: &&String| {
-        let mut runtimes = args.peers().chain(["etalase"]);
-        runtimes.any(|runtime| !place.model(network, runtime).exists())
+    let wanted = args.more_peers();
+    let more = match &args.python {
+        _ if wanted.is_empty() => None,
+        Some(python) => Some(python.clone()),
+        None => match setup::bench_more_python() {
+            Ok(python) => Some(python),
+            Err(error) if error.is::<setup::NotInstalled>() => {
+                eprintln!("no {}: {error:#}", wanted.join(", no "));
+                None
+            }
+            Err(error) => return Err(error),
+        },
     };
-    let missing: Vec<_> = args.networks.iter().filter(needed).cloned().collect();
+    let place = Place {
+        python,
+        more,
+        models,
+    };
+    let more_missing = |network: &&str| {
+        let unknown = |runtime: &&str| {
+            !place.model(network, runtime).exists() && !place.refusal(network, runtime).exists()
+        };
+        place.more.is_some() && wanted.iter().any(unknown)
+    };
+    let networks = || args.networks.iter().map(String::as_str);
+    let missing = |network: &&str| {
+        let mut runtimes = args.peers().filter(|peer| !MORE.contains(peer));
+        !place.model(network, "etalase").exists()
+            || runtimes.any(|runtime| !place.model(network, runtime).exists())
+            || more_missing(network) && !place.nchw(network).exists()
+    };
+    let missing: Vec<_> = networks().filter(missing).collect();
     if !missing.is_empty() {
-        let data = data::find()?.with_context(|| {
-            format!(
-                "models to make ({}), but no photos and weights folder\n{}",
-                missing.join(", "),
-                data::HOW_TO_GET
-            )
-        })?;
-        report::run(
-            Command::new(&place.python)
-                .arg(crate::root().join("bench/models.py"))
-                .arg("--out")
-                .arg(&place.models)
-                .args(["--networks", &missing.join(",")])
-                .env("ETALASE_DATA", data),
-        )?;
+        place.build(&place.python, &missing, None)?;
+    }
+    let missing: Vec<_> = networks().filter(more_missing).collect();
+    if let (Some(python), false) = (&place.more, missing.is_empty()) {
+        place.build(python, &missing, Some(&wanted.join(",")))?;
     }
     Ok(place)
 }
@@ -195,6 +285,7 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
         shown: Table::new(&[
             "network",
             "runtime",
+            "precision",
             "threads",
             "median ms",
             "p10",
@@ -213,16 +304,19 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
             let engine = Etalase::new(&etalase, &model, engine, args.threads)?;
             runtimes.push(Box::new(engine));
         }
-        for peer in args.peers() {
-            let model = place.model(network, peer);
-            let peer = Peer::start(&place.python, peer, &model, args.threads)?;
-            runtimes.push(Box::new(peer));
+        let mut absent = Vec::new();
+        for name in args.peers() {
+            match place.peer(network, name, args.threads)? {
+                Some(peer) => runtimes.push(Box::new(peer)),
+                None => absent.push(name),
+            }
         }
         let timings = interleave(&mut runtimes, args.rounds, reference)?;
         let best_peer = runtimes
             .iter()
             .zip(&timings)
             .filter(|(runtime, _)| PEERS.contains(&runtime.name()))
+            .filter(|(runtime, _)| precision(runtime.name()) == "int8")
             .map(|(_, timing)| timing.at(0.5))
             .min_by(f64::total_cmp);
         for (runtime, timing) in runtimes.iter().zip(&timings) {
@@ -236,8 +330,9 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
                 found.wrong.push(network.clone());
             }
             let (name, threads) = (runtime.name(), args.threads.to_string());
+            let precision = precision(name);
             found.shown.add([
-                network, name, &threads, &median, &p10, &p90, &ratio, &open, answer,
+                network, name, precision, &threads, &median, &p10, &p90, &ratio, &open, answer,
             ]);
             let runs = timing.runs_ms.len().to_string();
             found.csv.add([
@@ -247,6 +342,7 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
                 name,
                 runtime.version(),
                 network,
+                precision,
                 &threads,
                 "1",
                 &median,
@@ -258,20 +354,28 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
                 answer,
             ]);
         }
+        for name in absent {
+            let (precision, threads) = (precision(name), args.threads.to_string());
+            found.shown.add([
+                network, name, precision, &threads, "-", "-", "-", "-", "-", "-",
+            ]);
+        }
         eprintln!("{network}: done");
     }
     Ok(found)
 }
 
-/// `warm_up`: runs before those that count, in every batch. `ratio`: of the median to the fastest
-/// peer's. `open_ms`: from file to ready, the best of all openings (peers open once).
-const CSV_COLUMNS: [&str; 15] = [
+/// `precision`: what the model computes in. `warm_up`: runs before those that count, in every batch.
+/// `ratio`: of the median to the fastest int8 peer's. `open_ms`: from file to ready, the best of all
+/// openings (peers open once). A peer that is missing has no row.
+const CSV_COLUMNS: [&str; 16] = [
     "commit",
     "cpu",
     "isa",
     "runtime",
     "version",
     "network",
+    "precision",
     "threads",
     "warm_up",
     "median_ms",
@@ -315,4 +419,24 @@ fn interleave(
 fn build_etalase() -> Result<PathBuf> {
     report::run(crate::cargo().args(["build", "--release", "--locked", "-p", "etalase-cli"]))?;
     Ok(crate::release_dir()?.join("etalase"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_in_float_are_called_so() {
+        let place = Place {
+            python: PathBuf::new(),
+            more: None,
+            models: PathBuf::new(),
+        };
+        for runtime in PEERS.iter().chain(&["etalase", "reference"]) {
+            let model = place.model("n", runtime);
+            let float = model.to_string_lossy().contains("_f32");
+            assert_eq!(float, precision(runtime) == "f32", "{runtime}");
+        }
+        assert!(MORE.iter().all(|runtime| PEERS.contains(runtime)));
+    }
 }

@@ -15,6 +15,7 @@ use crate::report::{self, Report};
 
 const REQUIREMENTS: &str = include_str!("../../tests/reference/requirements.txt");
 const BENCH_REQUIREMENTS: &str = include_str!("../../bench/requirements.txt");
+const MORE_REQUIREMENTS: &str = include_str!("../../bench/requirements-more.txt");
 const LIBTORCH_VERSION: &str = "2.11.0";
 
 /// `cargo xtask setup`.
@@ -250,18 +251,49 @@ fn base_python() -> Option<&'static str> {
 /// The interpreter of the tests' virtual environment, made if it is missing.
 pub fn python() -> Result<PathBuf> {
     let modules = "numpy, onnxruntime, pytest";
-    environment("tests/reference/requirements.txt", REQUIREMENTS, modules)
+    environment(
+        "tests/reference/requirements.txt",
+        REQUIREMENTS,
+        modules,
+        &[],
+    )
 }
 
 /// As [`python`], for the benchmarks: with the runtimes to compare with and what makes their models.
 pub fn bench_python() -> Result<PathBuf> {
     let modules = "numpy, onnxruntime, openvino, ai_edge_litert, tf2onnx";
-    environment("bench/requirements.txt", BENCH_REQUIREMENTS, modules)
+    environment("bench/requirements.txt", BENCH_REQUIREMENTS, modules, &[])
+}
+
+/// As [`bench_python`], with the runtimes that a benchmark can do without: [`NotInstalled`] where
+/// there are no packages for this machine. The file says why it is installed without dependencies.
+pub fn bench_more_python() -> Result<PathBuf> {
+    environment(
+        "bench/requirements-more.txt",
+        MORE_REQUIREMENTS,
+        "numpy, PIL, ncnn, MNN, _tools",
+        &["--no-deps"],
+    )
+}
+
+/// pip could not bring an environment's packages.
+#[derive(Debug)]
+pub struct NotInstalled(String);
+
+impl std::fmt::Display for NotInstalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "packages of {} not installed", self.0)
+    }
 }
 
 /// A virtual environment's interpreter. Its folder is named after the requirements, so that
 /// checkouts that want different versions do not undo each other's.
-fn environment(file: &str, requirements: &str, modules: &str) -> Result<PathBuf> {
+fn environment(
+    file: &str,
+    requirements: &str,
+    modules: &str,
+    pip_options: &[&str],
+) -> Result<PathBuf> {
     let folder = cache()?.join(format!("python-{:016x}", fingerprint(requirements)));
     let interpreter = folder.join("bin").join("python");
     let stamp = folder.join("requirements.txt");
@@ -295,9 +327,11 @@ fn environment(file: &str, requirements: &str, modules: &str) -> Result<PathBuf>
                 "--only-binary=:all:",
                 "--progress-bar=off",
             ])
+            .args(pip_options)
             .arg("-r")
             .arg(crate::root().join(file)),
-    )?;
+    )
+    .with_context(|| NotInstalled(file.into()))?;
     std::fs::write(&stamp, requirements)
         .with_context(|| format!("{}: cannot write", stamp.display()))?;
     Ok(interpreter)
@@ -473,6 +507,7 @@ mod tests {
         let lines = REQUIREMENTS
             .lines()
             .chain(BENCH_REQUIREMENTS.lines())
+            .chain(MORE_REQUIREMENTS.lines())
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
             assert!(

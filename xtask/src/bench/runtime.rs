@@ -105,6 +105,9 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 // --- peers
 
+/// The status that bench/peers.py ends with where the runtime is not installed.
+const ABSENT: i32 = 3;
+
 /// A process of bench/peers.py. Dropping it ends the process.
 pub struct Peer {
     name: String,
@@ -117,7 +120,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn start(python: &Path, name: &str, model: &Path, threads: u16) -> Result<Self> {
+    /// `None` where the runtime is not installed, which bench/peers.py says on stderr.
+    pub fn start(python: &Path, name: &str, model: &Path, threads: u16) -> Result<Option<Self>> {
         let mut command = Command::new(python);
         command
             .arg(crate::root().join("bench/peers.py"))
@@ -140,10 +144,19 @@ impl Peer {
             requests,
             answers: BufReader::new(answers),
         };
-        let hello = peer.answer()?;
+        let hello = match peer.answer() {
+            Ok(hello) => hello,
+            Err(error) => {
+                peer.requests = None;
+                return match peer.child.wait()?.code() {
+                    Some(ABSENT) => Ok(None),
+                    _ => Err(error),
+                };
+            }
+        };
         peer.version = hello["version"].as_str().context("no version")?.into();
         peer.open_ms = hello["create_ms"].as_f64().context("no create_ms")?;
-        Ok(peer)
+        Ok(Some(peer))
     }
 
     fn answer(&mut self) -> Result<Value> {
