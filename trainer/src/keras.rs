@@ -68,8 +68,14 @@ fn array(group: &Group, name: &str) -> Result<Array> {
 /// Gives the arrays of a Keras layer our names and layouts. Those of a layer unknown to the graph keep Keras' names,
 /// for `check_weights` to report.
 fn add_layer(weights: &mut Weights, graph: &Graph, layer: &str, arrays: Vec<Array>) -> Result<()> {
-    let op = graph.layers.iter().find(|l| l.name == layer).map(|l| &l.op);
+    // Keras 2 writes DenseNet's names with a slash, `conv1/bn`.
+    let ours = layer.replace('/', "_");
+    let (layer, op) = match graph.find(&ours) {
+        Some(id) => (ours.as_str(), Some(&graph.layers[id].op)),
+        None => (layer, None),
+    };
     let suffixes: &[&str] = match op {
+        Some(Op::SeparableConv { .. }) => &["depthwise.weight", "pointwise.weight"],
         Some(Op::Conv { .. } | Op::Dense { .. }) => &["weight", "bias"],
         Some(Op::BatchNorm { .. }) => &["weight", "bias", "running_mean", "running_var"],
         _ => &["0", "1", "2", "3"],
@@ -88,7 +94,10 @@ fn add_layer(weights: &mut Weights, graph: &Graph, layer: &str, arrays: Vec<Arra
                     connection: Connection::Depthwise,
                     ..
                 }) => permute(&array, &[2, 3, 0, 1])?,
-                Some(Op::Conv { .. }) => permute(&array, &[3, 2, 0, 1])?,
+                Some(Op::SeparableConv { .. }) if *suffix == "depthwise.weight" => {
+                    permute(&array, &[2, 3, 0, 1])?
+                }
+                Some(Op::Conv { .. } | Op::SeparableConv { .. }) => permute(&array, &[3, 2, 0, 1])?,
                 Some(Op::Dense { .. }) => permute(&array, &[1, 0])?,
                 _ => array,
             };
@@ -156,12 +165,12 @@ fn texts<T: ToString>(names: &[T]) -> Vec<String> {
     names.iter().map(T::to_string).collect()
 }
 
-/// Moves the network's zero from the true mean to the grey level that the phone pads with.
+/// Makes imported weights read the photo's tensor, `(pixel - zero_point) / scale`, where they were trained on
+/// `(pixel - mean[c]) / deviation[c]`.
 ///
-/// The imported network reads `(pixel - mean) / scale` and pads with the mean, which no u8 pixel may equal; from here
-/// on it reads `(pixel - zero_point) / scale`, so that zero padding is the grey level `zero_point`. Inside the picture
-/// nothing changes: the first convolution's output moves by a constant per channel, which its batch norm's running mean
-/// takes up.
+/// The first kernel takes up the scale of each colour; its output then differs by a constant per channel, which its
+/// batch norm's running mean takes up. Inside the picture that is exact. Zero padding becomes the grey level
+/// `zero_point`, where it was the mean colour, which no u8 pixel may equal.
 pub fn recentre(weights: &mut Weights, graph: &Graph, normalization: Normalization) -> Result<()> {
     let first = graph
         .layers
@@ -177,18 +186,35 @@ pub fn recentre(weights: &mut Weights, graph: &Graph, normalization: Normalizati
         conv.name,
         norm.name
     );
-    let shift = (f32::from(normalization.zero_point()) - normalization.mean) / normalization.scale;
     let kernel = weights
-        .get(&format!("{}.weight", conv.name))
+        .get_mut(&format!("{}.weight", conv.name))
         .context("the first kernel is missing")?;
-    let sums: Vec<f32> = (0..kernel.shape[0])
-        .map(|o| kernel.row(o).iter().sum())
-        .collect();
+    ensure!(
+        kernel.shape.get(1) == Some(&3),
+        "{} reads {:?}, not three colours",
+        conv.name,
+        kernel.shape
+    );
+    let (filters, taps) = (kernel.shape[0], kernel.shape[2..].iter().product::<usize>());
+    let mut shifts = vec![0.0; filters];
+    for (at, plane) in kernel.data.chunks_exact_mut(taps).enumerate() {
+        let (filter, colour) = (at / 3, at % 3);
+        let (mean, deviation) = (
+            f64::from(normalization.mean[colour]),
+            f64::from(normalization.deviation[colour]),
+        );
+        let sum: f64 = plane.iter().map(|&v| f64::from(v)).sum();
+        shifts[filter] += sum * (f64::from(normalization.zero_point()) - mean) / deviation;
+        let factor = f64::from(normalization.scale) / deviation;
+        plane
+            .iter_mut()
+            .for_each(|v| *v = (f64::from(*v) * factor) as f32);
+    }
     let means = weights
         .get_mut(&format!("{}.running_mean", norm.name))
         .context("the first running mean is missing")?;
-    for (mean, sum) in means.data.iter_mut().zip(sums) {
-        *mean -= shift * sum;
+    for (mean, shift) in means.data.iter_mut().zip(shifts) {
+        *mean = (f64::from(*mean) - shift) as f32;
     }
     Ok(())
 }

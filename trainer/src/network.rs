@@ -119,23 +119,23 @@ impl Network {
         mut see: impl FnMut(LayerId, Tensor) -> Tensor,
     ) -> Result<()> {
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
-        let last_use = last_uses(&self.graph);
+        let last_use = self.graph.last_uses();
         for (id, layer) in self.graph.layers.iter().enumerate() {
-            let value = match layer.inputs.first() {
-                None => {
-                    let kind = if self.precision == Precision::Bf16 {
-                        Kind::BFloat16
-                    } else {
-                        Kind::Float
-                    };
-                    photos.permute([0, 3, 1, 2]).to_kind(kind)
-                }
-                Some(&input) => {
-                    let input = values[input]
-                        .as_ref()
-                        .context("a layer reads one that comes later")?;
-                    self.layer(id, input, mode)?
-                }
+            let value = if layer.inputs.is_empty() {
+                let kind = if self.precision == Precision::Bf16 {
+                    Kind::BFloat16
+                } else {
+                    Kind::Float
+                };
+                photos.permute([0, 3, 1, 2]).to_kind(kind)
+            } else {
+                let inputs = layer.inputs.iter().map(|&input| {
+                    values
+                        .get(input)
+                        .and_then(Option::as_ref)
+                        .context("a layer reads one that comes later")
+                });
+                self.layer(id, &inputs.collect::<Result<Vec<_>>>()?, mode)?
             };
             values.push(Some(see(id, value)));
             for &input in &layer.inputs {
@@ -147,13 +147,21 @@ impl Network {
         Ok(())
     }
 
-    fn layer(&self, id: LayerId, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn layer(&self, id: LayerId, inputs: &[&Tensor], mode: Mode) -> Result<Tensor> {
         let layer = &self.graph.layers[id];
+        let x = *inputs
+            .first()
+            .with_context(|| format!("{} reads nothing", layer.name))?;
         let parameter = |suffix: &str| self.parameter(&format!("{}.{suffix}", layer.name));
         let kind = x.kind();
         Ok(match layer.op {
             Op::Input => x.shallow_clone(),
             Op::Pad(p) => pad(x, p),
+            Op::Crop(p) => {
+                let [height, width] = [x.size()[2], x.size()[3]];
+                x.narrow(2, p.top as i64, height - (p.top + p.bottom) as i64)
+                    .narrow(3, p.left as i64, width - (p.left + p.right) as i64)
+            }
             Op::Conv {
                 connection,
                 stride,
@@ -171,14 +179,18 @@ impl Network {
                     Connection::Dense { .. } => 1,
                     Connection::Depthwise => weight.size()[0],
                 };
-                let (x, around) = if padding.top == padding.bottom && padding.left == padding.right
-                {
-                    (x.shallow_clone(), [padding.top as i64, padding.left as i64])
-                } else {
-                    (pad(x, padding), [0, 0])
-                };
-                let stride = [stride as i64; 2];
-                x.conv2d(&weight.to_kind(kind), bias, stride, around, [1, 1], groups)
+                convolution(x, weight, bias, stride, padding, groups)
+            }
+            Op::SeparableConv {
+                stride, padding, ..
+            } => {
+                let (depthwise, pointwise) = (
+                    parameter("depthwise.weight")?,
+                    parameter("pointwise.weight")?,
+                );
+                let groups = depthwise.size()[0];
+                let x = convolution(x, depthwise, None, stride, padding, groups);
+                convolution(&x, pointwise, None, 1, Padding::default(), 1)
             }
             Op::BatchNorm { epsilon } => {
                 let weight = parameter("weight")?;
@@ -203,7 +215,37 @@ impl Network {
                     true,
                 )
             }
+            Op::Scale => {
+                let per_channel = |suffix: &str| -> Result<Tensor> {
+                    Ok(parameter(suffix)?.to_kind(kind).reshape([1, -1, 1, 1]))
+                };
+                x * per_channel("weight")? + per_channel("bias")?
+            }
+            Op::Relu => x.relu(),
             Op::Relu6 => x.clamp(0.0, 6.0),
+            Op::Add => inputs[1..]
+                .iter()
+                .fold(x.shallow_clone(), |sum, y| sum + *y),
+            Op::Concat => Tensor::cat(inputs, 1),
+            Op::MaxPool { kernel, stride } => x.max_pool2d(
+                [kernel as i64; 2],
+                [stride as i64; 2],
+                [0, 0],
+                [1, 1],
+                false,
+            ),
+            Op::AveragePool {
+                kernel,
+                stride,
+                padding,
+            } => {
+                let around = padding.symmetric().with_context(|| {
+                    format!("{} pads its windows unevenly: {padding:?}", layer.name)
+                })?;
+                let (kernel, stride) = ([kernel as i64; 2], [stride as i64; 2]);
+                let around = around.map(|pixels| pixels as i64);
+                x.avg_pool2d(kernel, stride, around, false, false, None)
+            }
             Op::GlobalAveragePool => {
                 x.to_kind(Kind::Float)
                     .mean_dim([2, 3].as_slice(), true, Kind::Float)
@@ -228,15 +270,21 @@ fn pad(x: &Tensor, p: Padding) -> Tensor {
     x.constant_pad_nd([p.left as i64, p.right as i64, p.top as i64, p.bottom as i64])
 }
 
-/// For each layer the last one that reads it.
-fn last_uses(graph: &Graph) -> Vec<LayerId> {
-    let mut last: Vec<LayerId> = (0..graph.layers.len()).collect();
-    for (id, layer) in graph.layers.iter().enumerate() {
-        for &input in &layer.inputs {
-            last[input] = id;
-        }
-    }
-    last
+/// A convolution in the number format of `x`.
+fn convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<Tensor>,
+    stride: usize,
+    padding: Padding,
+    groups: i64,
+) -> Tensor {
+    let (x, around) = match padding.symmetric() {
+        Some(around) => (x.shallow_clone(), around.map(|pixels| pixels as i64)),
+        None => (pad(x, padding), [0, 0]),
+    };
+    let weight = weight.to_kind(x.kind());
+    x.conv2d(&weight, bias, [stride as i64; 2], around, [1, 1], groups)
 }
 
 /// An array as a CPU tensor.

@@ -94,7 +94,13 @@ pub fn random(graph: &Graph, seed: u64) -> Weights {
         let values = match parameter.name.rsplit('.').next() {
             Some("weight") if parameter.shape.len() > 1 => {
                 let fan_in: usize = parameter.shape[1..].iter().product();
-                normal * (2.0 / fan_in as f64).sqrt()
+                // Between the kernels of a separable convolution nothing is cut to zero.
+                let gain = if parameter.name.ends_with("pointwise.weight") {
+                    1.0
+                } else {
+                    2.0
+                };
+                normal * (gain / fan_in as f64).sqrt()
             }
             Some("weight" | "running_var") => normal.abs() * 0.5 + 0.5,
             _ => normal * 0.1,

@@ -4,107 +4,20 @@
 //! folding pass rewrites it (`fold`) and the exporter writes it (`export`). Layers stand in topological order and carry
 //! Keras' names, so that a weight file, a freeze index and a report all speak of the same thing. Shapes are
 //! `[height, width, channels]`; the batch is nowhere in here.
+//!
+//! Pieces: `op` what layers compute, `order` how they stand.
+
+mod op;
+mod order;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
+pub use op::{Connection, Op, Padding, Shape};
+
 /// Index of a layer in [`Graph::layers`].
 pub type LayerId = usize;
-
-/// Zero padding around a feature map, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Padding {
-    /// Rows above.
-    pub top: usize,
-    /// Columns to the left.
-    pub left: usize,
-    /// Rows below.
-    pub bottom: usize,
-    /// Columns to the right.
-    pub right: usize,
-}
-
-impl Padding {
-    /// TensorFlow's `same` padding of one axis: the odd pixel goes to the end.
-    fn same_axis(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
-        let total = ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
-        (total / 2, total - total / 2)
-    }
-
-    /// TensorFlow's `same` padding for a feature map of `[height, width, _]`.
-    pub fn same(shape: Shape, kernel: usize, stride: usize) -> Padding {
-        let (top, bottom) = Self::same_axis(shape[0], kernel, stride);
-        let (left, right) = Self::same_axis(shape[1], kernel, stride);
-        Padding {
-            top,
-            left,
-            bottom,
-            right,
-        }
-    }
-
-    /// True where nothing is padded.
-    pub fn is_none(&self) -> bool {
-        *self == Padding::default()
-    }
-}
-
-/// `[height, width, channels]`; a vector is `[1, 1, channels]`.
-pub type Shape = [usize; 3];
-
-/// How a convolution connects channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// Every output channel reads every input channel.
-    Dense {
-        /// Output channels.
-        filters: usize,
-    },
-    /// Output channel `c` reads input channel `c` alone.
-    Depthwise,
-}
-
-/// What a layer computes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Op {
-    /// The photo, normalized.
-    Input,
-    /// Explicit zero padding.
-    Pad(Padding),
-    /// k×k convolution with zero padding.
-    Conv {
-        /// Dense or depthwise.
-        connection: Connection,
-        /// Kernel height and width.
-        kernel: usize,
-        /// Step in both directions.
-        stride: usize,
-        /// Zero padding.
-        padding: Padding,
-        /// Whether it has a bias.
-        bias: bool,
-    },
-    /// Batch normalization over channels.
-    BatchNorm {
-        /// Added to the variance.
-        epsilon: f64,
-    },
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-    /// Mean over height and width.
-    GlobalAveragePool,
-    /// Active in training only.
-    Dropout {
-        /// Share of values set to zero.
-        rate: f64,
-    },
-    /// Fully connected, with bias.
-    Dense {
-        /// Outputs.
-        units: usize,
-    },
-}
 
 /// One node of the graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +33,8 @@ pub struct Layer {
 /// A stored tensor of a layer. Layouts are libtorch's and ONNX': convolutions `[out, in / groups, k, k]`, dense `[out, in]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// `layer.weight`, `layer.bias`, `layer.running_mean`, `layer.running_var`.
+    /// `layer.weight`, `layer.bias`, `layer.running_mean`, `layer.running_var`; the kernels of a separable convolution are
+    /// `layer.depthwise.weight` and `layer.pointwise.weight`.
     pub name: String,
     /// Its dimensions.
     pub shape: Vec<usize>,
@@ -168,13 +82,24 @@ impl Graph {
 
     /// Appends a layer that reads `input`.
     pub fn push(&mut self, name: impl Into<String>, op: Op, input: LayerId) -> LayerId {
-        self.shapes.push(output_shape(&op, self.shapes[input]));
+        self.join(name, op, &[input])
+    }
+
+    /// Appends a layer that reads all of `inputs`.
+    pub fn join(&mut self, name: impl Into<String>, op: Op, inputs: &[LayerId]) -> LayerId {
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.shapes[input]).collect();
+        self.shapes.push(op.output_shape(&shapes));
         self.layers.push(Layer {
             name: name.into(),
             op,
-            inputs: vec![input],
+            inputs: inputs.to_vec(),
         });
         self.output()
+    }
+
+    /// The layer of this name.
+    pub fn find(&self, name: &str) -> Option<LayerId> {
+        self.layers.iter().position(|layer| layer.name == name)
     }
 
     /// The stored tensors of one layer.
@@ -203,6 +128,16 @@ impl Graph {
                 }
                 all
             }
+            Op::SeparableConv {
+                filters, kernel, ..
+            } => vec![
+                parameter("depthwise.weight", &[channels, 1, kernel, kernel], true),
+                parameter("pointwise.weight", &[filters, channels, 1, 1], true),
+            ],
+            Op::Scale => vec![
+                parameter("weight", &[channels], true),
+                parameter("bias", &[channels], true),
+            ],
             Op::BatchNorm { .. } => vec![
                 parameter("weight", &[channels], true),
                 parameter("bias", &[channels], true),
@@ -215,9 +150,17 @@ impl Graph {
                     parameter("bias", &[units], true),
                 ]
             }
-            Op::Input | Op::Pad(_) | Op::Relu6 | Op::GlobalAveragePool | Op::Dropout { .. } => {
-                Vec::new()
-            }
+            Op::Input
+            | Op::Pad(_)
+            | Op::Crop(_)
+            | Op::Relu
+            | Op::Relu6
+            | Op::Add
+            | Op::Concat
+            | Op::MaxPool { .. }
+            | Op::AveragePool { .. }
+            | Op::GlobalAveragePool
+            | Op::Dropout { .. } => Vec::new(),
         }
     }
 
@@ -239,14 +182,17 @@ impl Graph {
     /// Multiply-adds of convolutions and dense layers for one photo.
     pub fn multiply_adds(&self) -> usize {
         let one = |id: LayerId| {
-            let [height, width, channels] = self.shapes[id];
-            let taps = match self.layers[id].op {
-                Op::Conv { .. } | Op::Dense { .. } => self.layer_parameters(id)[0].shape[1..]
-                    .iter()
-                    .product::<usize>(),
-                _ => 0,
+            let [height, width, _] = self.shapes[id];
+            let kernels = match self.layers[id].op {
+                Op::Conv { .. } | Op::SeparableConv { .. } | Op::Dense { .. } => {
+                    self.layer_parameters(id)
+                }
+                _ => Vec::new(),
             };
-            height * width * channels * taps
+            // Every weight of a kernel is used once a pixel; biases cost no multiplication.
+            let weights = kernels.iter().filter(|kernel| kernel.shape.len() > 1);
+            let taps = weights.map(|kernel| kernel.shape.iter().product::<usize>());
+            height * width * taps.sum::<usize>()
         };
         (0..self.layers.len()).map(one).sum()
     }
@@ -296,51 +242,9 @@ impl Graph {
         )
     }
 }
-
-fn output_shape(op: &Op, [height, width, channels]: Shape) -> Shape {
-    match *op {
-        Op::Input | Op::BatchNorm { .. } | Op::Relu6 | Op::Dropout { .. } => {
-            [height, width, channels]
-        }
-        Op::Pad(p) => [
-            height + p.top + p.bottom,
-            width + p.left + p.right,
-            channels,
-        ],
-        Op::Conv {
-            connection,
-            kernel,
-            stride,
-            padding: p,
-            ..
-        } => {
-            let out = match connection {
-                Connection::Dense { filters } => filters,
-                Connection::Depthwise => channels,
-            };
-            let size = |size: usize, pad: usize| (size + pad - kernel) / stride + 1;
-            [
-                size(height, p.top + p.bottom),
-                size(width, p.left + p.right),
-                out,
-            ]
-        }
-        Op::GlobalAveragePool => [1, 1, channels],
-        Op::Dense { units } => [1, 1, units],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn same_padding_puts_the_odd_pixel_last() {
-        let p = Padding::same([224, 224, 3], 3, 2);
-        assert_eq!((p.top, p.bottom, p.left, p.right), (0, 1, 0, 1));
-        let p = Padding::same([7, 7, 3], 3, 1);
-        assert_eq!((p.top, p.bottom, p.left, p.right), (1, 1, 1, 1));
-    }
 
     #[test]
     fn misfits_are_named_three_at_most() {
