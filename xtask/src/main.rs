@@ -10,6 +10,7 @@ mod arm64;
 mod bench;
 mod data;
 mod isa;
+mod keras_parity;
 mod report;
 mod setup;
 mod test;

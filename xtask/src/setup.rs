@@ -345,7 +345,7 @@ pub fn made(python: &Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// FNV-1a: names a folder, protects nothing.
-fn fingerprint(text: &str) -> u64 {
+pub fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::report::{self, Report};
 use crate::setup::{self, Libtorch};
-use crate::{agreement, arm64, cargo, data, release_dir, root, trainer};
+use crate::{agreement, arm64, cargo, data, keras_parity, release_dir, root, trainer};
 
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "Build of the command, without libtorch";
@@ -21,6 +21,7 @@ const PLAN_ONLY: &str = "Library without ONNX (plans only)";
 const LINT: &str = "Lints (cargo clippy)";
 const RUST: &str = "Rust tests: core, cli, xtask, tests";
 const ARM64: &str = "arm64 kernels under qemu";
+const PARITY: &str = "Keras' own passes of the five backbones";
 const TRAINER: &str = "Rust tests: trainer";
 const MODELS: &str = "Reference models (exported by the trainer)";
 const PYTHON: &str = "Python reference tests";
@@ -123,6 +124,8 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         }
         _ => report.tests(ARM64, arm64::test_kernels),
     }
+    // Where it fails, the trainer's tests say so again.
+    let parity = data.and_then(|_| report.step(PARITY, keras_parity::folder));
     match &libtorch {
         None => report.not_run(TRAINER, "libtorch could not be set up, see above"),
         Some(libtorch) => report.tests(TRAINER, |tests| {
@@ -137,6 +140,9 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
                 ],
             );
             with_data(&mut command, data, "data");
+            if let Some(folder) = &parity {
+                command.env("ETALASE_KERAS_PARITY", folder);
+            }
             report::run_tests(&mut command, tests)
         }),
     }
