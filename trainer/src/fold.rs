@@ -3,7 +3,8 @@
 //! What comes out is the network as it is exported and quantized: convolutions with bias, activations, sums, pools,
 //! dense. With `y = gamma * (conv(x) - mean) / sqrt(var + epsilon) + beta` a batch norm is a factor per output channel,
 //! which the kernel takes up, and an offset, which becomes the bias; behind a concatenation of convolutions each takes
-//! up its part. A batch norm that has no convolution of its own stays, as a multiply-add per channel.
+//! up its part. A batch norm that has no convolution of its own stays, as a multiply-add per channel; so does the sum
+//! of a map with itself.
 //! Convolutions take up explicit padding before them, 1×1 convolutions also the steps of a pool of single pixels; what
 //! is computed twice from one map is computed once. Layers stand one branch after the other.
 
@@ -163,16 +164,8 @@ impl Folding<'_> {
                     self.scale(input, &factors, &offsets)?;
                     self.place[input]
                 } else {
-                    let array = |values: &[f64]| {
-                        let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-                        Array::new([values.len()], values)
-                    };
-                    let name = &layer.name;
-                    self.folded_weights
-                        .insert(format!("{name}.weight"), array(&factors));
-                    self.folded_weights
-                        .insert(format!("{name}.bias"), array(&offsets));
-                    self.folded.push(name, Op::Scale, self.place[input])
+                    let single = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+                    self.push_scale(&layer.name, single(&factors), single(&offsets), input)
                 }
             }
             Op::Dense { .. } | Op::Scale => {
@@ -183,6 +176,22 @@ impl Folding<'_> {
                 }
                 self.folded
                     .push(&layer.name, layer.op.clone(), self.place[input])
+            }
+            // A map added to itself.
+            Op::Add
+                if layer
+                    .inputs
+                    .iter()
+                    .all(|&i| self.place[i] == self.place[input]) =>
+            {
+                let channels = self.graph.shapes[id][2];
+                let factor = layer.inputs.len() as f32;
+                self.push_scale(
+                    &layer.name,
+                    vec![factor; channels],
+                    vec![0.0; channels],
+                    input,
+                )
             }
             _ => {
                 let inputs: Vec<LayerId> = layer.inputs.iter().map(|&i| self.place[i]).collect();
@@ -253,6 +262,21 @@ impl Folding<'_> {
         self.folded_weights.insert(format!("{name}.weight"), weight);
         self.folded_weights.insert(format!("{name}.bias"), bias);
         self.folded.push(name, op, input)
+    }
+
+    fn push_scale(
+        &mut self,
+        name: &str,
+        factors: Vec<f32>,
+        offsets: Vec<f32>,
+        input: LayerId,
+    ) -> LayerId {
+        for (suffix, values) in [("weight", factors), ("bias", offsets)] {
+            let array = Array::new([values.len()], values);
+            self.folded_weights
+                .insert(format!("{name}.{suffix}"), array);
+        }
+        self.folded.push(name, Op::Scale, self.place[input])
     }
 
     /// A batch norm as `x * factor + offset`, per channel.
@@ -350,12 +374,12 @@ mod tests {
 
     #[test]
     fn the_folded_network_computes_the_same() {
-        // Convolutions, batch norms that stay, and pools of each.
+        // Convolutions, multiply-adds per channel (batch norms that stay, and a sum in each normal cell) and pools.
         for (backbone, convolutions, scales, pools) in [
             (Backbone::MobileNetV1, 27, 0, 0),
             (Backbone::MobileNetV2, 52, 0, 0),
-            (Backbone::NasNetMobile, 356, 0, 36),
-            (Backbone::NasNetLarge, 488, 0, 48),
+            (Backbone::NasNetMobile, 356, 12, 36),
+            (Backbone::NasNetLarge, 488, 18, 48),
             (Backbone::DenseNet121, 120, 62, 4),
         ] {
             let (difference, folded) = difference(backbone);

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use crate::files;
-use crate::graph::{Graph, Parameter};
+use crate::graph::{Graph, LayerId, Op, Parameter};
 
 /// A dense row-major float array.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,18 +88,12 @@ pub fn load(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
 /// for measuring networks that have no trained weights.
 pub fn random(graph: &Graph, seed: u64) -> Weights {
     tch::manual_seed(seed as i64);
-    let draw = |parameter: &Parameter| {
+    let draw = |(parameter, gain): (Parameter, f64)| {
         let count: usize = parameter.shape.iter().product();
         let normal = Tensor::randn([count as i64], (Kind::Float, Device::Cpu));
         let values = match parameter.name.rsplit('.').next() {
             Some("weight") if parameter.shape.len() > 1 => {
                 let fan_in: usize = parameter.shape[1..].iter().product();
-                // Between the kernels of a separable convolution nothing is cut to zero.
-                let gain = if parameter.name.ends_with("pointwise.weight") {
-                    1.0
-                } else {
-                    2.0
-                };
                 normal * (gain / fan_in as f64).sqrt()
             }
             Some("weight" | "running_var") => normal.abs() * 0.5 + 0.5,
@@ -107,12 +101,35 @@ pub fn random(graph: &Graph, seed: u64) -> Weights {
         };
         let mut data = vec![0.0_f32; count];
         values.copy_data(&mut data, count);
-        (
-            parameter.name.clone(),
-            Array::new(parameter.shape.clone(), data),
-        )
+        (parameter.name, Array::new(parameter.shape, data))
     };
-    graph.parameters().iter().map(draw).collect()
+    let parameters = (0..graph.layers.len()).flat_map(|id| {
+        let gain = if reads_rectified(graph, id) { 2.0 } else { 1.0 };
+        let of_layer = graph.layer_parameters(id).into_iter();
+        of_layer.map(move |parameter| {
+            // The second kernel of a separable convolution reads the first.
+            let second = parameter.name.ends_with("pointwise.weight");
+            (parameter, if second { 1.0 } else { gain })
+        })
+    });
+    parameters.map(draw).collect()
+}
+
+/// Whether a rectifier, which halves the square of what it lets through, stands before a layer.
+fn reads_rectified(graph: &Graph, id: LayerId) -> bool {
+    let Some(&input) = graph.layers[id].inputs.first() else {
+        return false;
+    };
+    match graph.layers[input].op {
+        Op::Relu | Op::Relu6 => true,
+        Op::Pad(_)
+        | Op::Crop(_)
+        | Op::MaxPool { .. }
+        | Op::AveragePool { .. }
+        | Op::GlobalAveragePool
+        | Op::Dropout { .. } => reads_rectified(graph, input),
+        _ => false,
+    }
 }
 
 fn parse(file: &[u8]) -> Result<(Weights, HashMap<String, String>)> {

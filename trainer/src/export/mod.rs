@@ -2,17 +2,18 @@
 //!
 //! Both forms read the photo as it is: `[1, height, width, 3]` NHWC u8, and end at logits, `[1, classes]` f32. The first
 //! DequantizeLinear normalizes: its zero point is the grey level of the padding, so ONNX' zero padding is exact.
-//! An activation between a convolution and its QuantizeLinear is left out where the u8 range cuts at the same values.
+//! A rectifier in front of a QuantizeLinear is left out where the u8 range cuts at the same values. Padding and crops have
+//! no QuantizeLinear of their own: what reads them takes them up.
 
 mod onnx;
 
 use anyhow::{Context, Result, bail};
 
 use crate::backbones::Normalization;
-use crate::graph::{Connection, Graph, LayerId, Op};
+use crate::graph::{Connection, Graph, LayerId, Op, Padding};
 use crate::quantize::Quantized;
 use crate::weights::Weights;
-use onnx::{Model, float, floats, int, int8s, int32s, ints, uint8s};
+use onnx::{Model, float, floats, int, int8s, int32s, int64s, ints, uint8s};
 
 /// Name of the graph's input.
 pub const INPUT: &str = "photo";
@@ -28,7 +29,7 @@ pub fn float_model(
 ) -> Result<Vec<u8>> {
     let mut export = Export::new(graph, normalization, name);
     for (id, layer) in graph.layers.iter().enumerate().skip(1) {
-        let input = export.value(layer.inputs[0])?;
+        let inputs = export.inputs(id)?;
         let weight = |suffix: &str| {
             let name = format!("{}.{suffix}", layer.name);
             weights
@@ -37,6 +38,7 @@ pub fn float_model(
                 .with_context(|| format!("{name} is missing"))
         };
         let output = match layer.op {
+            Op::Scale => export.scale(id, &inputs[0], weights)?,
             Op::Conv { .. } | Op::Dense { .. } => {
                 let (name, array) = weight("weight")?;
                 let kernel = export
@@ -46,9 +48,9 @@ pub fn float_model(
                 let bias = export
                     .model
                     .initializer(&name, &array.shape, floats(&array.data));
-                export.weighted(id, &input, &kernel, &bias)?
+                export.weighted(id, &inputs[0], &kernel, &bias)?
             }
-            _ => export.plain(id, &input)?,
+            _ => export.plain(id, &inputs)?,
         };
         export.values[id] = Some(output);
     }
@@ -64,8 +66,11 @@ pub fn int8_model(
 ) -> Result<Vec<u8>> {
     let mut export = Export::new(graph, normalization, name);
     for (id, layer) in graph.layers.iter().enumerate().skip(1) {
-        let input = export.value(layer.inputs[0])?;
+        let inputs = export.inputs(id)?;
+        let activation = quantized.activations.get(&id);
+        let clamps = |high: f32| activation.is_some_and(|q| q.clamps(0.0, high));
         let mut output = match layer.op {
+            Op::Scale => export.scale(id, &inputs[0], &quantized.floats)?,
             Op::Conv { .. } | Op::Dense { .. } => {
                 let of = quantized
                     .layers
@@ -85,19 +90,14 @@ pub fn int8_model(
                     .initializer(&bias_name, &[of.bias.len()], int32s(&of.bias));
                 let scales = of.bias_scales();
                 let bias = export.dequantize_channels(&bias_name, &bias, &scales, int32s(&zeros));
-                export.weighted(id, &input, &kernel, &bias)?
+                export.weighted(id, &inputs[0], &kernel, &bias)?
             }
-            Op::Relu6
-                if quantized
-                    .activations
-                    .get(&id)
-                    .is_some_and(|q| q.clamps(0.0, 6.0)) =>
-            {
-                input
-            }
-            _ => export.plain(id, &input)?,
+            Op::Relu if clamps(f32::INFINITY) => inputs[0].clone(),
+            Op::Relu6 if clamps(6.0) => inputs[0].clone(),
+            _ => export.plain(id, &inputs)?,
         };
-        if let Some(q) = quantized.activations.get(&id) {
+        let border = matches!(layer.op, Op::Pad(_) | Op::Crop(_));
+        if let Some(q) = activation.filter(|_| !border) {
             let scale =
                 export
                     .model
@@ -172,6 +172,19 @@ impl<'a> Export<'a> {
             .context("a layer reads one that comes later")
     }
 
+    /// The values that a layer reads; never none.
+    fn inputs(&self, id: LayerId) -> Result<Vec<String>> {
+        let layer = &self.graph.layers[id];
+        if layer.inputs.is_empty() {
+            bail!("{} reads nothing", layer.name);
+        }
+        layer
+            .inputs
+            .iter()
+            .map(|&input| self.value(input))
+            .collect()
+    }
+
     /// `values * scales` along the first dimension.
     fn dequantize_channels(
         &mut self,
@@ -237,23 +250,80 @@ impl<'a> Export<'a> {
         Ok(output)
     }
 
+    /// A multiply-add per channel.
+    fn scale(&mut self, id: LayerId, input: &str, weights: &Weights) -> Result<String> {
+        let name = &self.graph.layers[id].name;
+        let mut constant = |suffix: &str| {
+            let name = format!("{name}.{suffix}");
+            let array = weights
+                .get(&name)
+                .with_context(|| format!("{name} is missing"))?;
+            let shape = [array.data.len(), 1, 1];
+            Ok(self.model.initializer(&name, &shape, floats(&array.data)))
+        };
+        let (weight, bias): (String, String) = match (constant("weight"), constant("bias")) {
+            (Ok(weight), Ok(bias)) => (weight, bias),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let (scaled, output) = (format!("{name}.scaled"), self.output_name(id));
+        self.model.node("Mul", &[input, &weight], &scaled, vec![]);
+        self.model.node("Add", &[&scaled, &bias], &output, vec![]);
+        Ok(output)
+    }
+
     /// A layer without weights.
-    fn plain(&mut self, id: LayerId, input: &str) -> Result<String> {
+    fn plain(&mut self, id: LayerId, inputs: &[String]) -> Result<String> {
         let layer = &self.graph.layers[id];
         let output = self.output_name(id);
-        match layer.op {
+        let mut read: Vec<String> = inputs.to_vec();
+        let window = |kernel: usize, stride: usize, p: Padding| {
+            let mut attributes = vec![
+                ints("kernel_shape", &[kernel, kernel]),
+                ints("strides", &[stride, stride]),
+            ];
+            if !p.is_none() {
+                attributes.push(ints("pads", &[p.top, p.left, p.bottom, p.right]));
+            }
+            attributes
+        };
+        let (operator, attributes) = match layer.op {
+            Op::Relu => ("Relu", vec![]),
             Op::Relu6 => {
-                let low = self.model.initializer("relu6.low", &[], float(0.0));
-                let high = self.model.initializer("relu6.high", &[], float(6.0));
-                self.model
-                    .node("Clip", &[input, &low, &high], &output, vec![]);
+                read.push(self.model.initializer("relu6.low", &[], float(0.0)));
+                read.push(self.model.initializer("relu6.high", &[], float(6.0)));
+                ("Clip", vec![])
             }
-            Op::GlobalAveragePool => {
-                self.model
-                    .node("GlobalAveragePool", &[input], &output, vec![])
+            Op::Add => ("Add", vec![]),
+            Op::Concat => ("Concat", vec![int("axis", 1)]),
+            Op::Pad(p) => {
+                let pads = [0, 0, p.top, p.left, 0, 0, p.bottom, p.right].map(|n| n as i64);
+                let name = format!("{}.pads", layer.name);
+                read.push(self.model.initializer(&name, &[8], int64s(&pads)));
+                ("Pad", vec![])
             }
+            Op::Crop(p) => {
+                let [height, width, _] = self.graph.shapes[id];
+                let (top, left) = (p.top as i64, p.left as i64);
+                let ends = [top + height as i64, left + width as i64];
+                for (what, values) in [("starts", [top, left]), ("ends", ends), ("axes", [2, 3])] {
+                    let name = format!("{}.{what}", layer.name);
+                    read.push(self.model.initializer(&name, &[2], int64s(&values)));
+                }
+                ("Slice", vec![])
+            }
+            Op::MaxPool { kernel, stride } => {
+                ("MaxPool", window(kernel, stride, Padding::default()))
+            }
+            Op::AveragePool {
+                kernel,
+                stride,
+                padding,
+            } => ("AveragePool", window(kernel, stride, padding)),
+            Op::GlobalAveragePool => ("GlobalAveragePool", vec![]),
             _ => bail!("{} must be folded before it is exported", layer.name),
-        }
+        };
+        let read: Vec<&str> = read.iter().map(String::as_str).collect();
+        self.model.node(operator, &read, &output, attributes);
         Ok(output)
     }
 

@@ -47,6 +47,14 @@ pub fn int32s(values: &[i32]) -> Values {
     )
 }
 
+/// i64 values.
+pub fn int64s(values: &[i64]) -> Values {
+    Values(
+        DataType::Int64,
+        values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    )
+}
+
 /// An integer attribute.
 pub fn int(name: &str, value: usize) -> AttributeProto {
     AttributeProto {

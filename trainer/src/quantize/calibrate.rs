@@ -4,12 +4,12 @@
 //! the range and all of it are weighed: wide ones round coarsely, narrow ones cut the tails. Values that are exactly
 //! zero (half of all, after a ReLU) are always represented exactly and do not count as rounding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor, no_grad};
 
-use super::stored_values;
+use super::stored::{photos_at_once, stored_values};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::LayerId;
@@ -19,6 +19,7 @@ use crate::train::measure::normalize;
 
 const BINS: i64 = 4096;
 const CANDIDATES: usize = 96;
+/// Photos a pass, where memory allows.
 const BATCH: usize = 32;
 
 /// The values that the u8 levels of a tensor should cover.
@@ -28,6 +29,13 @@ pub struct Range {
     pub low: f32,
     /// Largest.
     pub high: f32,
+}
+
+impl Range {
+    /// From the smallest value to the largest, zero included.
+    pub(super) fn width(&self) -> f32 {
+        self.high.max(0.0) - self.low.min(0.0)
+    }
 }
 
 /// What calibration knows of one tensor.
@@ -44,7 +52,7 @@ pub fn calibrate(
     normalization: Normalization,
 ) -> Result<BTreeMap<LayerId, Range>> {
     ensure!(!photos.is_empty(), "there is no calibration photo");
-    let stored = stored_values(network.graph());
+    let stored: BTreeSet<LayerId> = stored_values(network.graph()).into_iter().collect();
     let mut extremes: BTreeMap<LayerId, Range> = BTreeMap::new();
     each_batch(
         network,
@@ -114,8 +122,9 @@ pub(super) fn each_batch(
     mut see: impl FnMut(LayerId, &Tensor),
 ) -> Result<()> {
     let bar = progress::bar(photos.len() as u64, what);
-    for from in (0..photos.len()).step_by(BATCH) {
-        let to = (from + BATCH).min(photos.len());
+    let batch = photos_at_once(network.graph(), BATCH);
+    for from in (0..photos.len()).step_by(batch) {
+        let to = (from + batch).min(photos.len());
         let pixels = photos.slice(from, to).0.to_device(network.device());
         let input = normalize(&pixels, normalization);
         no_grad(|| {

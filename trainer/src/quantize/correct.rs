@@ -12,15 +12,15 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::calibrate::each_batch;
+use super::stored::photos_at_once;
 use super::{Layer, Quantized};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::{Graph, LayerId};
 use crate::network::{Mode, Network, Precision};
 use crate::train::measure::normalize;
-use crate::weights::Weights;
 
-/// Photos that the rounded network sees at once: they go through it as one batch.
+/// Photos that the rounded network sees: they go through it as one batch, as many as memory allows.
 const PHOTOS: usize = 128;
 
 /// Corrects the biases of `quantized`, the integer form of the folded network `float`.
@@ -31,7 +31,7 @@ pub fn correct_biases(
     normalization: Normalization,
 ) -> Result<()> {
     ensure!(!photos.is_empty(), "there is no calibration photo");
-    let photos = photos.take_evenly(PHOTOS);
+    let photos = photos.take_evenly(photos_at_once(float.graph(), PHOTOS));
     let wanted = float_means(float, quantized, &photos, normalization)?;
     let rounded = rounded_network(float.graph(), quantized, float.device())?;
     let input = normalize(&photos.pixels.to_device(float.device()), normalization);
@@ -98,7 +98,7 @@ fn channel_means(value: &Tensor) -> Tensor {
 
 /// The network with its weights as the integers stand for them.
 fn rounded_network(graph: &Graph, quantized: &Quantized, device: Device) -> Result<Network> {
-    let mut weights = Weights::new();
+    let mut weights = quantized.floats.clone();
     for (&id, layer) in &quantized.layers {
         let name = &graph.layers[id].name;
         weights.insert(format!("{name}.weight"), layer.real_weight());

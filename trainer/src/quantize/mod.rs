@@ -1,15 +1,16 @@
 //! Post-training static quantization of a folded network: int8 weights symmetric per output channel, u8 activations per
 //! tensor, i32 biases (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295).
 //!
-//! The photo itself is already u8. Every activation that feeds a convolution, a pool or a dense layer gets a range from
-//! real photos; the logits stay f32.
+//! The photo itself is already u8. Every value that is stored gets a range from real photos (`calibrate`, `stored`);
+//! the logits stay f32, and so do the factors of batch norms that have no convolution to go into.
 
 mod calibrate;
 mod correct;
+mod stored;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use tch::Tensor;
 
 use crate::backbones::Normalization;
@@ -18,6 +19,7 @@ use crate::weights::{Array, Weights};
 
 pub use calibrate::{Range, calibrate};
 pub use correct::correct_biases;
+pub use stored::stored_values;
 
 /// How a tensor of activations is stored: `real = scale * (level - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,17 +106,8 @@ pub struct Quantized {
     pub layers: BTreeMap<LayerId, Layer>,
     /// Values that are stored as u8.
     pub activations: BTreeMap<LayerId, Activation>,
-}
-
-/// The layers whose values are stored as u8: all but the input, the output, and convolutions that an activation follows.
-pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
-    let activated = |id: LayerId| {
-        graph
-            .layers
-            .iter()
-            .any(|layer| matches!(layer.op, Op::Relu6) && layer.inputs.contains(&id))
-    };
-    (1..graph.output()).filter(|&id| !activated(id)).collect()
+    /// What stays f32: the parameters of multiply-adds per channel.
+    pub floats: Weights,
 }
 
 /// Quantizes a folded network with the ranges that calibration found.
@@ -124,23 +117,18 @@ pub fn quantize(
     normalization: Normalization,
     ranges: &BTreeMap<LayerId, Range>,
 ) -> Result<Quantized> {
-    let mut quantized = Quantized::default();
-    for id in stored_values(graph) {
-        let name = &graph.layers[id].name;
-        let range = *ranges
-            .get(&id)
-            .with_context(|| format!("{name} was not calibrated"))?;
-        ensure!(
-            range.low.is_finite() && range.high.is_finite() && range.high > range.low,
-            "{name}: its values on the calibration photos span {} to {}; there is nothing to quantize",
-            range.low,
-            range.high
-        );
-        quantized
-            .activations
-            .insert(id, Activation::covering(range));
-    }
+    let mut quantized = Quantized {
+        activations: stored::activations(graph, normalization, ranges)?,
+        ..Quantized::default()
+    };
     for (id, layer) in graph.layers.iter().enumerate() {
+        if layer.op == Op::Scale {
+            for parameter in graph.layer_parameters(id) {
+                let array = weights.get(&parameter.name);
+                let array = array.with_context(|| format!("{} is missing", parameter.name))?;
+                quantized.floats.insert(parameter.name, array.clone());
+            }
+        }
         if !matches!(layer.op, Op::Conv { .. } | Op::Dense { .. }) {
             continue;
         }

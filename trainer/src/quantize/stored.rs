@@ -1,0 +1,194 @@
+//! Which values of a folded network are stored as u8, and which of them share their integers.
+//!
+//! Rectifiers right behind what they read clamp it while it is stored; pools of largest values, padding and crops move
+//! integers without changing what they stand for. A concatenation and what it joins share one scale, so that the
+//! engine writes its parts in place instead of copying them; a part that would use less than a quarter of the shared
+//! levels keeps a scale of its own.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Activation;
+use super::calibrate::Range;
+use crate::backbones::Normalization;
+use crate::graph::{Graph, LayerId, Op};
+
+/// A part of a concatenation that spans less than this share of the whole is not stored with the whole's scale.
+const SMALLEST_SHARE: f32 = 0.25;
+
+/// Bytes that the values of one pass may take, for calibration and bias correction.
+const PASS_BYTES: usize = 1 << 30;
+
+/// Whether an operation gives values of its input unchanged: they keep its integers.
+fn moves(op: &Op) -> bool {
+    matches!(op, Op::Pad(_) | Op::Crop(_) | Op::MaxPool { .. })
+}
+
+/// The layers whose values get a range of their own: all but the input, the output, what only moves values, and what a
+/// rectifier alone reads.
+pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
+    let readers = graph.readers();
+    let mut rectified = vec![false; graph.layers.len()];
+    for layer in &graph.layers {
+        if matches!(layer.op, Op::Relu | Op::Relu6) {
+            let input = layer.inputs[0];
+            let computed = !matches!(graph.layers[input].op, Op::Concat | Op::Relu | Op::Relu6);
+            rectified[input] = readers[input] == 1 && computed;
+        }
+    }
+    (1..graph.output())
+        .filter(|&id| !rectified[id] && !moves(&graph.layers[id].op))
+        .collect()
+}
+
+/// The integers of every value that is stored or moved.
+pub(super) fn activations(
+    graph: &Graph,
+    normalization: Normalization,
+    ranges: &BTreeMap<LayerId, Range>,
+) -> Result<BTreeMap<LayerId, Activation>> {
+    let mut own = BTreeMap::new();
+    for id in stored_values(graph) {
+        let name = &graph.layers[id].name;
+        let range = *ranges
+            .get(&id)
+            .with_context(|| format!("{name} was not calibrated"))?;
+        ensure!(
+            range.low.is_finite() && range.high.is_finite() && range.high > range.low,
+            "{name}: its values on the calibration photos span {} to {}; there is nothing to quantize",
+            range.low,
+            range.high
+        );
+        own.insert(id, range);
+    }
+    let groups = groups(graph);
+    let mut shared: BTreeMap<LayerId, Range> = BTreeMap::new();
+    for (&id, &range) in &own {
+        let whole = shared.entry(groups[id]).or_insert(range);
+        *whole = Range {
+            low: whole.low.min(range.low),
+            high: whole.high.max(range.high),
+        };
+    }
+    let mut activations = BTreeMap::new();
+    let photo = Activation {
+        scale: 1.0 / normalization.scale,
+        zero_point: normalization.zero_point(),
+    };
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if let Some(&range) = own.get(&id) {
+            let whole = shared.get(&groups[id]).copied().unwrap_or(range);
+            let narrow = range.width() < SMALLEST_SHARE * whole.width();
+            let range = if narrow && layer.op != Op::Concat {
+                range
+            } else {
+                whole
+            };
+            activations.insert(id, Activation::covering(range));
+        } else if moves(&layer.op) {
+            let of_input = activations.get(&layer.inputs[0]).copied();
+            activations.insert(id, of_input.unwrap_or(photo));
+        }
+    }
+    Ok(activations)
+}
+
+/// For each layer one that stands for all that shares its scale.
+fn groups(graph: &Graph) -> Vec<LayerId> {
+    // Where the values of each layer come from, past what only moves them.
+    let mut sources: Vec<LayerId> = (0..graph.layers.len()).collect();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if moves(&layer.op) {
+            sources[id] = sources[layer.inputs[0]];
+        }
+    }
+    let mut parents: Vec<LayerId> = (0..graph.layers.len()).collect();
+    fn root(parents: &[LayerId], mut id: LayerId) -> LayerId {
+        while parents[id] != id {
+            id = parents[id];
+        }
+        id
+    }
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if layer.op == Op::Concat {
+            // The photo has integers of its own.
+            let parts = layer.inputs.iter().map(|&part| sources[part]);
+            for part in parts.filter(|&part| part != 0) {
+                let (part, whole) = (root(&parents, part), root(&parents, id));
+                parents[part] = whole;
+            }
+        }
+    }
+    (0..parents.len()).map(|id| root(&parents, id)).collect()
+}
+
+/// How many photos, `most` at most, go through the network at once: their values stay within a gigabyte.
+pub(super) fn photos_at_once(graph: &Graph, most: usize) -> usize {
+    let bytes_each = graph.peak_values() * size_of::<f32>();
+    (PASS_BYTES / bytes_each.max(1)).clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::Backbone;
+    use crate::graph::Padding;
+
+    /// `relu(conv)` and a map padded and pooled, joined.
+    fn joined() -> Graph {
+        let mut graph = Graph::new([8, 8, 4]);
+        let conv = |filters| Op::Conv {
+            connection: crate::graph::Connection::Dense { filters },
+            kernel: 1,
+            stride: 1,
+            padding: Padding::default(),
+            bias: true,
+        };
+        let a = graph.push("a", conv(2), 0);
+        let rectified = graph.push("a_relu", Op::Relu, a);
+        let b = graph.push("b", conv(3), 0);
+        let padded = graph.push("b_pad", Op::Pad(Padding::all(1)), b);
+        let pool = Op::MaxPool {
+            kernel: 3,
+            stride: 1,
+        };
+        let pooled = graph.push("b_pool", pool, padded);
+        let both = graph.join("both", Op::Concat, &[rectified, pooled]);
+        graph.push("pool", Op::GlobalAveragePool, both);
+        graph.push("logits", Op::Dense { units: 2 }, both);
+        graph
+    }
+
+    #[test]
+    fn what_is_joined_shares_its_integers_unless_that_wastes_them() {
+        let graph = joined();
+        let id = |name: &str| graph.find(name).unwrap();
+        let stored = ["a_relu", "b", "both", "pool"].map(id);
+        assert_eq!(stored_values(&graph), stored);
+        let of = |a: (f32, f32), b: (f32, f32)| {
+            let range = |(low, high)| Range { low, high };
+            let whole = (a.0.min(b.0), a.1.max(b.1));
+            let ranges = [a, b, whole, whole].map(range);
+            let ranges = stored.into_iter().zip(ranges).collect();
+            activations(&graph, Backbone::MobileNetV1.normalization(), &ranges).unwrap()
+        };
+        let shared = of((0.0, 2.0), (-1.0, 3.0));
+        let whole = shared[&id("both")];
+        assert_eq!(whole.scale, 4.0 / 255.0);
+        for part in ["a_relu", "b", "b_pad", "b_pool"] {
+            assert_eq!(shared[&id(part)], whole, "{part}");
+        }
+        let narrow = of((0.0, 0.5), (-1.0, 3.0));
+        assert_eq!(narrow[&id("a_relu")].scale, 0.5 / 255.0);
+        assert_eq!(narrow[&id("b_pool")], narrow[&id("both")]);
+    }
+
+    #[test]
+    fn large_networks_take_fewer_photos_at_once() {
+        let mobile = Backbone::MobileNetV1.classifier(224, 10, 0.0);
+        assert_eq!(photos_at_once(&mobile, 128), 128);
+        let large = Backbone::NasNetLarge.classifier(331, 10, 0.0);
+        assert!((4..64).contains(&photos_at_once(&large, 128)));
+    }
+}
