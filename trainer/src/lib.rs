@@ -11,6 +11,7 @@ pub mod graph;
 pub mod keras;
 pub mod network;
 pub mod pack;
+pub mod pretrained;
 pub mod progress;
 pub mod quantize;
 pub mod report;

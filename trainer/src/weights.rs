@@ -78,7 +78,7 @@ pub fn save(path: &Path, weights: &Weights, metadata: HashMap<String, String>) -
     files::write(path, &file)
 }
 
-/// Reads a safetensors file of f32 arrays, with its metadata.
+/// Reads a safetensors file of f32 arrays, with its metadata. Counts that torch keeps beside batch norms are left out.
 pub fn load(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
     let file = etalase::files::read(path)?;
     parse(&file).with_context(|| format!("{} is not a usable safetensors file", path.display()))
@@ -137,6 +137,10 @@ fn parse(file: &[u8]) -> Result<(Weights, HashMap<String, String>)> {
     let metadata = header.metadata().clone().unwrap_or_default();
     let mut weights = Weights::new();
     for (name, view) in SafeTensors::deserialize(file)?.tensors() {
+        // torch's batch norms count their batches.
+        if name.ends_with(".num_batches_tracked") {
+            continue;
+        }
         ensure!(
             view.dtype() == Dtype::F32,
             "{name} is {:?}, not F32",

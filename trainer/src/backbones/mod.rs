@@ -2,7 +2,7 @@
 //!
 //! A backbone knows its network, its normalization and its name; it knows nothing of libtorch, files or categories.
 
-mod densenet;
+pub mod densenet;
 mod layers;
 mod mobilenet_v1;
 mod mobilenet_v2;

@@ -23,9 +23,9 @@ pub struct Benchmark {
     /// Network to measure
     #[arg(long, default_value = "mobilenet_v1")]
     backbone: Backbone,
-    /// Side of the network's input in pixels
-    #[arg(long, default_value_t = 224, value_parser = RangedU64ValueParser::<usize>::new().range(32..=2048))]
-    size: usize,
+    /// Side of the network's input in pixels; the backbone's own where not given
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(32..=2048))]
+    size: Option<usize>,
     /// Steps to time, after two that are not counted
     #[arg(long, default_value_t = 8)]
     steps: usize,
@@ -42,20 +42,19 @@ impl Benchmark {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let (device, recipe) = (self.compute.device(), &self.recipe);
-        let graph = self.backbone.classifier(self.size, 10, recipe.dropout);
+        let size = self.size.unwrap_or(self.backbone.default_size() as usize);
+        let frozen = recipe.frozen(self.backbone);
+        let graph = self.backbone.classifier(size, 10, recipe.dropout);
         let weights = weights::random(&graph, recipe.seed);
         let mut network = Network::new(graph, &weights, device, self.compute.precision())?;
-        network.freeze(recipe.freeze_layers);
+        network.freeze(frozen);
         let mut adamw = AdamW::new(network.parameters().values(), recipe.weight_decay);
-        let (batch, side) = (recipe.batch as i64, self.size as i64 * 5 / 4);
+        let (batch, side) = (recipe.batch as i64, size as i64 * 5 / 4);
         let photos = Tensor::randint(256, [batch, side, side, 3], (Kind::Uint8, device));
         let targets = Tensor::randint(10, [batch], (Kind::Int64, device));
         let normalization = self.backbone.normalization();
         let mut train = || -> Result<()> {
-            let input = normalize(
-                &augment(&photos, self.size, &recipe.augmentation),
-                normalization,
-            );
+            let input = normalize(&augment(&photos, size, &recipe.augmentation), normalization);
             let mode = Mode::Train {
                 momentum: recipe.batch_norm_momentum,
             };
@@ -68,9 +67,7 @@ impl Benchmark {
             Ok(())
         };
         let training = self.photos_per_second(&mut train)?;
-        let still = photos
-            .narrow(1, 0, self.size as i64)
-            .narrow(2, 0, self.size as i64);
+        let still = photos.narrow(1, 0, size as i64).narrow(2, 0, size as i64);
         let mut infer = || -> Result<()> {
             let logits =
                 no_grad(|| network.forward(&normalize(&still, normalization), Mode::Eval))?;
@@ -80,7 +77,7 @@ impl Benchmark {
         let inference = self.photos_per_second(&mut infer)?;
         if self.json {
             let figures = json!({
-                "backbone": self.backbone.name(), "batch": recipe.batch, "freeze_layers": recipe.freeze_layers,
+                "backbone": self.backbone.name(), "batch": recipe.batch, "freeze_layers": frozen,
                 "threads": tch::get_num_threads(), "device": format!("{device:?}"),
                 "precision": format!("{:?}", self.compute.precision()),
                 "training_photos_per_second": training, "inference_photos_per_second": inference,

@@ -11,11 +11,10 @@ use etalase_trainer::backbones::{Backbone, HEAD};
 use etalase_trainer::export::float_model;
 use etalase_trainer::files;
 use etalase_trainer::fold::fold;
+use etalase_trainer::pretrained;
 use etalase_trainer::train::checkpoint::{Checkpoint, Description};
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::weights;
-
-use super::source::features;
 
 /// Which trained network.
 #[derive(Args)]
@@ -37,9 +36,9 @@ pub struct Trained {
     /// With --weights: outputs of the random head
     #[arg(long, default_value_t = 10, requires = "weights", value_parser = RangedU64ValueParser::<usize>::new().range(2..=100_000))]
     classes: usize,
-    /// With --weights: side of the input in pixels
-    #[arg(long, default_value_t = 224, requires = "weights", value_parser = clap::value_parser!(u32).range(32..=2048))]
-    size: u32,
+    /// With --weights: side of the input in pixels; the backbone's own where not given
+    #[arg(long, requires = "weights", value_parser = clap::value_parser!(u32).range(32..=2048))]
+    size: Option<u32>,
 }
 
 impl Trained {
@@ -52,16 +51,15 @@ impl Trained {
             .weights
             .as_ref()
             .context("neither a checkpoint nor weights")?;
-        let graph = self
-            .backbone
-            .classifier(self.size as usize, self.classes, 0.0);
+        let size = self.size.unwrap_or(self.backbone.default_size());
+        let graph = self.backbone.classifier(size as usize, self.classes, 0.0);
         let mut weights = weights::random(&graph, 1);
         weights.retain(|name, _| name.starts_with(HEAD));
-        weights.extend(features(self.backbone, path, self.size)?);
+        weights.extend(pretrained::load(self.backbone, path, size)?);
         let description = Description {
             backbone: self.backbone.name().to_owned(),
             classes: (0..self.classes).map(|class| class.to_string()).collect(),
-            preprocess: Preprocess::u8_nhwc(self.size, self.size, Fit::Stretch),
+            preprocess: Preprocess::u8_nhwc(size, size, Fit::Stretch),
             epoch: 0,
             validation_accuracy: 0.0,
             recipe: Recipe::default(),

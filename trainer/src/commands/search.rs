@@ -45,7 +45,7 @@ pub fn search(source: &Source, recipe: &Recipe) -> Result<Vec<FitResult>> {
         &source.features()?,
         &source.training_photos()?,
         &data::folders(&source.validation)?,
-        source.size,
+        source.size(),
         &Fit::ALL,
         recipe,
         source.compute.device(),

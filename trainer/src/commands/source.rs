@@ -1,20 +1,20 @@
 //! Flags that several subcommands share: photos, network, weights, device.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use etalase::photo::Fit;
 use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::data::{self, Labelled};
 use etalase_trainer::files::read_json;
-use etalase_trainer::keras;
 use etalase_trainer::network::Precision;
+use etalase_trainer::pretrained;
 use etalase_trainer::train::fit::Job;
 use etalase_trainer::train::recipe::Recipe;
-use etalase_trainer::weights::{self, Weights};
+use etalase_trainer::weights::Weights;
 use tch::Device;
 
 /// Which photos, which network.
@@ -35,12 +35,13 @@ pub struct Source {
     /// Network to train
     #[arg(long, default_value = "mobilenet_v1")]
     pub backbone: Backbone,
-    /// ImageNet weights of the network without top: Keras' .h5 or this trainer's .safetensors
+    /// ImageNet weights of the network without top: Keras' .h5, this trainer's .safetensors, or for densenet121
+    /// torchvision's or timm's .safetensors
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
-    /// Side of the network's input in pixels
-    #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=2048))]
-    pub size: u32,
+    /// Side of the network's input in pixels; the backbone's own where not given: 224, nasnet_large 331
+    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    pub size: Option<u32>,
     /// Device and number format
     #[command(flatten)]
     pub compute: Compute,
@@ -107,14 +108,21 @@ impl Source {
         Ok(photos)
     }
 
+    /// Side of the network's input in pixels.
+    pub fn size(&self) -> u32 {
+        self.size.unwrap_or(self.backbone.default_size())
+    }
+
     /// A fine-tuning job over these photos, into the folder `out`.
-    pub fn job(&self, fit: Fit, recipe: Recipe, out: PathBuf) -> Result<Job> {
+    pub fn job(&self, fit: Fit, mut recipe: Recipe, out: PathBuf) -> Result<Job> {
+        // The checkpoint says how many they were, whatever the default becomes.
+        recipe.freeze_layers = Some(recipe.frozen(self.backbone));
         Ok(Job {
             backbone: self.backbone,
             features: self.features()?,
             train: self.training_photos()?,
             validation: data::folders(&self.validation)?,
-            preprocess: Preprocess::u8_nhwc(self.size, self.size, fit),
+            preprocess: Preprocess::u8_nhwc(self.size(), self.size(), fit),
             recipe,
             device: self.compute.device(),
             precision: self.compute.precision(),
@@ -124,31 +132,6 @@ impl Source {
 
     /// The trunk's weights, centred on the zero point.
     pub fn features(&self) -> Result<Weights> {
-        features(self.backbone, &self.weights, self.size)
-    }
-}
-
-/// Reads weights of a trunk from a Keras file or from one of ours.
-pub fn features(backbone: Backbone, path: &Path, size: u32) -> Result<Weights> {
-    let graph = backbone.features(size as usize);
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("h5" | "hdf5") => {
-            let mut weights = keras::import(path, &graph)?;
-            keras::recentre(&mut weights, &graph, backbone.normalization())?;
-            Ok(weights)
-        }
-        Some("safetensors") => {
-            let (mut weights, _) = weights::load(path)?;
-            let wanted = graph.parameters();
-            weights.retain(|name, _| wanted.iter().any(|p| p.name == *name));
-            graph
-                .check_weights(weights::shapes(&weights))
-                .with_context(|| path.display().to_string())?;
-            Ok(weights)
-        }
-        _ => bail!(
-            "{}: weights are .h5 (Keras) or .safetensors files",
-            path.display()
-        ),
+        pretrained::load(self.backbone, &self.weights, self.size())
     }
 }

@@ -55,6 +55,7 @@ impl Checkpoint {
             recipe,
             ..
         } = &self.description;
+        self.backbone()?.check_size(preprocess.width)?;
         Ok(self
             .backbone()?
             .classifier(preprocess.width as usize, classes.len(), recipe.dropout))

@@ -123,7 +123,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
     );
 
     let mut network = Network::new(graph.clone(), &weights, job.device, job.precision)?;
-    network.freeze(recipe.freeze_layers);
+    network.freeze(recipe.frozen(job.backbone));
     let mut average = Average::new(&network);
     let mut adamw = AdamW::new(network.parameters().values(), recipe.weight_decay);
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");

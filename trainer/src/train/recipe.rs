@@ -7,6 +7,8 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use serde::{Deserialize, Serialize};
 
+use crate::backbones::Backbone;
+
 /// Whole numbers from `low` to `high`.
 fn whole(low: u64, high: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(low..=high)
@@ -49,10 +51,10 @@ pub struct Recipe {
     /// average never reaches further back than a tenth of the run
     #[arg(long, default_value_t = 0.99, value_parser = from_to::<1>)]
     pub averaging: f64,
-    /// First layers, in Keras' order, that stay as they are. The default is MobileNetV1's stem and first three blocks:
-    /// edges and colours that need no fitting, and more than half of the time of a step
-    #[arg(long, default_value_t = 25, value_parser = whole(0, 100_000))]
-    pub freeze_layers: usize,
+    /// First layers, in Keras' order, that stay as they are. Where not given, the backbone's stem and first blocks
+    /// (mobilenet_v1: 25 layers): edges and colours that need no fitting, and more than half of the time of a step
+    #[arg(long, value_parser = whole(0, 100_000))]
+    pub freeze_layers: Option<usize>,
     /// Steps of fitting the new head alone on the frozen features before all layers train (LP-FT, Kumar et al. 2022)
     #[arg(long, default_value_t = 600, value_parser = whole(1, 10_000_000))]
     pub probe_steps: usize,
@@ -102,6 +104,12 @@ impl Default for Recipe {
 }
 
 impl Recipe {
+    /// How many first layers of this backbone stay as they are.
+    pub fn frozen(&self, backbone: Backbone) -> usize {
+        self.freeze_layers
+            .unwrap_or_else(|| backbone.frozen_by_default())
+    }
+
     /// The decay of the averaged weights in a run of `steps` steps.
     pub fn averaging_decay(&self, steps: usize) -> f64 {
         self.averaging.min(1.0 - 10.0 / steps.max(10) as f64)
