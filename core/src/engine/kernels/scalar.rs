@@ -78,7 +78,12 @@ pub(super) fn bounded(of: &ConvWeights) -> bool {
     let filters = of.weights.chunks_exact(of.weights.len() / of.bias.len());
     let mut channels = filters.zip(of.bias).zip(of.multipliers);
     channels.all(|((weights, bias), multiplier)| {
-        let weights: u64 = weights.iter().map(|w| u64::from(w.unsigned_abs())).sum();
+        // In runs whose sums fit narrow lanes.
+        let run = |run: &[i8]| run.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
+        let weights: u64 = weights
+            .chunks(1 << 16)
+            .map(|part| u64::from(run(part)))
+            .sum();
         // Differences to the zero point are below 256.
         let largest = 256 * weights + u64::from(bias.unsigned_abs());
         largest as f64 * f64::from(*multiplier) < f64::from(i32::MAX - 256)

@@ -50,13 +50,17 @@ pub(super) fn pack_tiles(
             let weights = &of.weights[channel * taken..][..taken];
             packed.bias[channel] =
                 folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
-            for (at, four) in weights.chunks(INPUTS).enumerate() {
-                let (steps, fours) = (at / (unit / INPUTS), at % (unit / INPUTS));
-                let vectors = (vector * unit / INPUTS + fours) * LANES;
-                let to = &mut bytes[steps * step + (vectors + lane) * INPUTS..];
-                to.iter_mut()
-                    .zip(four)
-                    .for_each(|(to, weight)| *to = weight.cast_unsigned());
+            for (taken, to) in weights.chunks(unit).zip(bytes.chunks_mut(step)) {
+                let to = &mut to[vector * LANES * unit + lane * INPUTS..];
+                let (fours, rest) = taken.as_chunks::<INPUTS>();
+                let places = to.chunks_mut(LANES * INPUTS);
+                for (four, to) in fours.iter().zip(places) {
+                    to[..INPUTS].copy_from_slice(&four.map(i8::cast_unsigned));
+                }
+                let at = fours.len() * LANES * INPUTS;
+                for (weight, to) in rest.iter().zip(to.iter_mut().skip(at)) {
+                    *to = weight.cast_unsigned();
+                }
             }
         }
     }
