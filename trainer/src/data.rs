@@ -13,7 +13,7 @@ use etalase::evaluation::photo_folders;
 use etalase::photo;
 use etalase::preprocess::Preprocess;
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::progress;
 
@@ -172,6 +172,16 @@ impl Dataset {
         }
     }
 
+    /// The same photos with other pixels.
+    pub fn with_pixels(&self, pixels: Tensor) -> Dataset {
+        Dataset {
+            pixels,
+            targets: self.targets.shallow_clone(),
+            hashes: self.hashes.clone(),
+            paths: self.paths.clone(),
+        }
+    }
+
     /// Photos `from..to` in order.
     pub fn slice(&self, from: usize, to: usize) -> (Tensor, Tensor) {
         let (from, length) = (from as i64, (to - from) as i64);
@@ -261,18 +271,13 @@ pub fn shared_photos<'a>(train: &'a Dataset, held_out: &Dataset) -> Vec<&'a Path
     both.map(|(_, path)| path.as_path()).collect()
 }
 
-/// Refuses a class that has no photo in `dataset`.
-pub fn check_no_empty_class(dataset: &Dataset, classes: &[String], what: &str) -> Result<()> {
-    let counts = dataset
-        .targets
-        .bincount::<Tensor>(None, classes.len() as i64)
-        .to_kind(Kind::Int64);
-    let counts = Vec::<i64>::try_from(counts)?;
+/// Refuses a set in which a class has no photo, before any is decoded.
+pub fn check_classes(photos: &[Labelled], classes: &[String], what: &str) -> Result<()> {
+    let there: BTreeSet<&str> = photos.iter().map(|p| p.class.as_str()).collect();
     let empty: Vec<&str> = classes
         .iter()
-        .zip(&counts)
-        .filter(|(_, n)| **n == 0)
-        .map(|(c, _)| c.as_str())
+        .map(String::as_str)
+        .filter(|class| !there.contains(class))
         .collect();
     ensure!(
         empty.is_empty(),

@@ -80,6 +80,13 @@ impl Network {
             .with_context(|| format!("the network has no parameter {name}"))
     }
 
+    /// All stored tensors with their names, as an optimizer takes them.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.parameters
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// All stored tensors by name.
     pub fn parameters(&self) -> &BTreeMap<String, Tensor> {
         &self.parameters

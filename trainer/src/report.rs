@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{self, read_json};
-use crate::train::fit::{HISTORY, History};
+use crate::train::history::{Epoch, HISTORY, History};
 use crate::train::search::{FitResult, SEARCH};
 
 /// Name of the figures in a run's folder.
@@ -38,17 +38,19 @@ pub fn write(run: &Path) -> Result<()> {
     };
     let mut html = String::from(HEAD);
     write!(html, "<h1>Etalase training report</h1>")?;
-    write!(
-        html,
-        "<p>Head alone on the frozen trunk: {:.2} % of the validation photos. Averaged weights are what is validated; the training loss includes label smoothing.</p>",
-        100.0 * history.probe_validation_accuracy
-    )?;
+    if let Some(accuracy) = history.probe_validation_accuracy {
+        write!(
+            html,
+            "<p>Head alone on the frozen trunk: {:.2} % of the validation photos.</p>",
+            100.0 * accuracy
+        )?;
+    }
+    html.push_str("<p>Averaged weights are what is validated; the training loss includes label smoothing and teaching.</p>");
     if run.join(SEARCH).exists() {
         let results: Vec<FitResult> = read_json(&run.join(SEARCH))?;
         html.push_str(&search_table(&results)?);
     }
-    let series =
-        |f: fn(&crate::train::fit::Epoch) -> f64| history.epochs.iter().map(f).collect::<Vec<_>>();
+    let series = |f: fn(&Epoch) -> f64| history.epochs.iter().map(f).collect::<Vec<_>>();
     let accuracy = [
         ("training", series(|e| e.train_accuracy)),
         ("validation", series(|e| e.validation_accuracy)),

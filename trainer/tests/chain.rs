@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use etalase::photo::Fit;
 use etalase::preprocess::Preprocess;
@@ -14,6 +15,8 @@ use etalase_trainer::quantize::calibrate;
 use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::fit::{CHECKPOINT, Job, fit};
 use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::state::Start;
+use etalase_trainer::train::teacher::Teachers;
 use etalase_trainer::weights;
 use support::photos;
 use tch::Device;
@@ -34,9 +37,12 @@ fn job(dir: &Path, out: &str) -> Job {
             probe_steps: 20,
             ..Recipe::default()
         },
+        teachers: Teachers::open(&[]).unwrap(),
         device: Device::Cpu,
         precision: Precision::F32,
         out: dir.join(out),
+        start: Start::New,
+        save_every: Duration::ZERO,
     }
 }
 

@@ -250,6 +250,7 @@ fn export_reference_models(libtorch: &Libtorch, data: &Path, out: &Path) -> Resu
         "1",
         "--freeze-layers",
         "87",
+        "--restart",
     ]))?;
     let from = |subcommand: &str, file: &str| {
         let mut command = trainer(subcommand);

@@ -116,6 +116,23 @@ impl Backbone {
         }
     }
 
+    /// First layers, in Keras 2.2.4's order, that stay as they are where the last `blocks` blocks train: none, one, or
+    /// the paper's two. What the paper froze leaves NASNetMobile one cell for both.
+    pub fn frozen_below(self, blocks: usize) -> usize {
+        let [none, one, two] = match self {
+            Backbone::MobileNetV1 => [87, 81, 75],
+            Backbone::MobileNetV2 => [155, 144, 135],
+            Backbone::NasNetMobile => [769, 724, 724],
+            Backbone::NasNetLarge => [1039, 994, 950],
+            Backbone::DenseNet121 => [427, 418, 411],
+        };
+        match blocks {
+            0 => none,
+            1 => one,
+            _ => two,
+        }
+    }
+
     /// Refuses sizes of input that the network cannot have.
     pub fn check_size(self, size: u32) -> Result<()> {
         ensure!(
@@ -195,6 +212,22 @@ mod tests {
             let graph = backbone.features(64);
             let at = graph.find(last).unwrap();
             assert_eq!(backbone.frozen_by_default(), at + 1, "{backbone}");
+        }
+    }
+
+    #[test]
+    fn trained_blocks_begin_where_blocks_do() {
+        for (backbone, first) in [
+            (Backbone::MobileNetV1, "conv_dw_13"),
+            (Backbone::MobileNetV2, "block_16_expand"),
+            (Backbone::DenseNet121, "conv5_block16_0_bn"),
+        ] {
+            let graph = backbone.features(64);
+            assert_eq!(graph.layers[backbone.frozen_below(1)].name, first);
+        }
+        for backbone in Backbone::ALL {
+            let layers = backbone.features(64).layers.len();
+            assert_eq!(backbone.frozen_below(0), layers, "{backbone}");
         }
     }
 

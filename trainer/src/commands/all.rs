@@ -15,7 +15,7 @@ use etalase_trainer::report::{self, EVALUATION, Figures, REPORT};
 use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::fit::{CHECKPOINT, fit};
 use etalase_trainer::train::measure::bundle_metrics;
-use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::recipe::RecipeFlags;
 use etalase_trainer::train::search::SEARCH;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use super::evaluate::evaluate;
 use super::export::float_onnx;
 use super::quantize::int8_onnx;
 use super::search::search;
-use super::source::Source;
+use super::source::{RunFlags, Source};
 
 /// The whole chain: search, fit, evaluate, export, quantize, pack, report.
 #[derive(Args)]
@@ -46,7 +46,9 @@ pub struct All {
     #[arg(short, long, value_name = "DIR", default_value = "out/run")]
     out: PathBuf,
     #[command(flatten)]
-    recipe: Recipe,
+    run: RunFlags,
+    #[command(flatten)]
+    recipe: RecipeFlags,
 }
 
 impl All {
@@ -128,6 +130,7 @@ impl All {
     }
 
     fn train(&self) -> Result<Checkpoint> {
+        let recipe = self.recipe.resolve()?;
         let fit_mode = match self.fit {
             Some(fit) => {
                 // The table of an earlier search would speak of another run.
@@ -135,14 +138,14 @@ impl All {
                 fit
             }
             None => {
-                let results = search(&self.source, &self.recipe)?;
+                let results = search(&self.source, &recipe)?;
                 write_json(&self.out.join(SEARCH), &results)?;
                 results.first().context("nothing was searched")?.fit
             }
         };
         fit(self
             .source
-            .job(fit_mode, self.recipe.clone(), self.out.clone())?)
+            .job(fit_mode, recipe, self.out.clone(), &self.run)?)
     }
 }
 

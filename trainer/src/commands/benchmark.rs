@@ -10,7 +10,7 @@ use etalase_trainer::network::{Mode, Network};
 use etalase_trainer::train::augment::augment;
 use etalase_trainer::train::measure::normalize;
 use etalase_trainer::train::optimizer::AdamW;
-use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::recipe::RecipeFlags;
 use etalase_trainer::weights;
 use serde_json::json;
 use tch::{Kind, Tensor, no_grad};
@@ -35,20 +35,20 @@ pub struct Benchmark {
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
-    recipe: Recipe,
+    recipe: RecipeFlags,
 }
 
 impl Benchmark {
     /// Runs it.
     pub fn run(self) -> Result<()> {
-        let (device, recipe) = (self.compute.device(), &self.recipe);
+        let (device, recipe) = (self.compute.device(), self.recipe.resolve()?);
         let size = self.size.unwrap_or(self.backbone.default_size() as usize);
         let frozen = recipe.frozen(self.backbone);
         let graph = self.backbone.classifier(size, 10, recipe.dropout);
         let weights = weights::random(&graph, recipe.seed);
         let mut network = Network::new(graph, &weights, device, self.compute.precision())?;
         network.freeze(frozen);
-        let mut adamw = AdamW::new(network.parameters().values(), recipe.weight_decay);
+        let mut adamw = AdamW::new(network.named(), recipe.weight_decay);
         let (batch, side) = (recipe.batch as i64, size as i64 * 5 / 4);
         let photos = Tensor::randint(256, [batch, side, side, 3], (Kind::Uint8, device));
         let targets = Tensor::randint(10, [batch], (Kind::Int64, device));
@@ -66,7 +66,7 @@ impl Benchmark {
             loss.double_value(&[]); // waits for the device
             Ok(())
         };
-        let training = self.photos_per_second(&mut train)?;
+        let training = self.photos_per_second(recipe.batch, &mut train)?;
         let still = photos.narrow(1, 0, size as i64).narrow(2, 0, size as i64);
         let mut infer = || -> Result<()> {
             let logits =
@@ -74,7 +74,7 @@ impl Benchmark {
             logits.sum(Kind::Float).double_value(&[]);
             Ok(())
         };
-        let inference = self.photos_per_second(&mut infer)?;
+        let inference = self.photos_per_second(recipe.batch, &mut infer)?;
         if self.json {
             let figures = json!({
                 "backbone": self.backbone.name(), "batch": recipe.batch, "freeze_layers": frozen,
@@ -93,7 +93,7 @@ impl Benchmark {
     }
 
     /// The median step's rate.
-    fn photos_per_second(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    fn photos_per_second(&self, batch: usize, step: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
         let mut seconds = Vec::new();
         for round in 0..self.steps.max(1) + 2 {
             let start = Instant::now();
@@ -103,6 +103,6 @@ impl Benchmark {
             }
         }
         seconds.sort_by(f64::total_cmp);
-        Ok(self.recipe.batch as f64 / seconds[seconds.len() / 2])
+        Ok(batch as f64 / seconds[seconds.len() / 2])
     }
 }

@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use etalase::photo::Fit as PhotoFit;
 use etalase_trainer::train::fit::{CHECKPOINT, fit};
-use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::recipe::RecipeFlags;
 
-use super::source::Source;
+use super::source::{RunFlags, Source};
 
 /// Fine-tune a backbone on a folder of photos per class.
 #[derive(Args)]
@@ -22,13 +22,18 @@ pub struct Fit {
     #[arg(short, long, value_name = "DIR", default_value = "out/run")]
     out: PathBuf,
     #[command(flatten)]
-    recipe: Recipe,
+    run: RunFlags,
+    #[command(flatten)]
+    recipe: RecipeFlags,
 }
 
 impl Fit {
     /// Runs it.
     pub fn run(self) -> Result<()> {
-        let job = self.source.job(self.fit, self.recipe, self.out.clone())?;
+        let recipe = self.recipe.resolve()?;
+        let job = self
+            .source
+            .job(self.fit, recipe, self.out.clone(), &self.run)?;
         let checkpoint = fit(job)?;
         eprintln!(
             "best: epoch {} with validation accuracy {:.2} %, kept as {}",

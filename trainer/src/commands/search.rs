@@ -7,7 +7,7 @@ use clap::Args;
 use etalase::photo::Fit;
 use etalase_trainer::data;
 use etalase_trainer::files::write_json;
-use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::recipe::{Recipe, RecipeFlags};
 use etalase_trainer::train::search::{FitResult, SEARCH, compare_fits};
 
 use super::source::Source;
@@ -21,13 +21,13 @@ pub struct Search {
     #[arg(short, long, value_name = "DIR", default_value = "out/run")]
     out: PathBuf,
     #[command(flatten)]
-    recipe: Recipe,
+    recipe: RecipeFlags,
 }
 
 impl Search {
     /// Runs it.
     pub fn run(self) -> Result<()> {
-        let results = search(&self.source, &self.recipe)?;
+        let results = search(&self.source, &self.recipe.resolve()?)?;
         write_json(&self.out.join(SEARCH), &results)?;
         eprintln!(
             "best: --fit {}; the table is {}",

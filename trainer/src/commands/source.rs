@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -14,6 +15,8 @@ use etalase_trainer::network::Precision;
 use etalase_trainer::pretrained;
 use etalase_trainer::train::fit::Job;
 use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::state::Start;
+use etalase_trainer::train::teacher::Teachers;
 use etalase_trainer::weights::Weights;
 use tch::Device;
 
@@ -45,6 +48,33 @@ pub struct Source {
     /// Device and number format
     #[command(flatten)]
     pub compute: Compute,
+}
+
+/// How a run begins and is kept.
+#[derive(Args, Clone)]
+pub struct RunFlags {
+    /// Go on with the run that the folder holds, to the same end as if nothing had ended it
+    #[arg(long, conflicts_with = "restart")]
+    pub resume: bool,
+    /// Begin anew, whatever the folder holds
+    #[arg(long)]
+    pub restart: bool,
+    /// Seconds between saves within an epoch: the most that is lost where the run is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub save_every: u64,
+    /// Bundles of the same classes whose answers are learned too (recipe: teaching, temperature)
+    #[arg(long, value_name = "BUNDLE", value_delimiter = ',')]
+    pub teacher: Vec<PathBuf>,
+}
+
+impl RunFlags {
+    fn start(&self) -> Start {
+        match (self.resume, self.restart) {
+            (true, _) => Start::Resume,
+            (_, true) => Start::Restart,
+            _ => Start::New,
+        }
+    }
 }
 
 /// Device and number format.
@@ -114,9 +144,10 @@ impl Source {
     }
 
     /// A fine-tuning job over these photos, into the folder `out`.
-    pub fn job(&self, fit: Fit, mut recipe: Recipe, out: PathBuf) -> Result<Job> {
+    pub fn job(&self, fit: Fit, mut recipe: Recipe, out: PathBuf, run: &RunFlags) -> Result<Job> {
         // The checkpoint says how many they were, whatever the default becomes.
         recipe.freeze_layers = Some(recipe.frozen(self.backbone));
+        recipe.trained_blocks = None;
         Ok(Job {
             backbone: self.backbone,
             features: self.features()?,
@@ -127,6 +158,9 @@ impl Source {
             device: self.compute.device(),
             precision: self.compute.precision(),
             out,
+            teachers: Teachers::open(&run.teacher)?,
+            start: run.start(),
+            save_every: Duration::from_secs(run.save_every),
         })
     }
 

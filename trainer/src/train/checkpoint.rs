@@ -29,6 +29,7 @@ pub struct Description {
     /// Accuracy on the validation photos then.
     pub validation_accuracy: f64,
     /// How it was trained.
+    #[serde(deserialize_with = "Recipe::of_any_version")]
     pub recipe: Recipe,
 }
 

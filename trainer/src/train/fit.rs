@@ -1,28 +1,33 @@
 //! Fine-tuning: the new head first, on the frozen trunk's features, then all layers that are not frozen.
 //!
-//! What is validated and kept is the moving average of the weights (Izmailov et al. 2018, arXiv:1803.05407, in its
-//! exponential form); the best epoch by validation accuracy, then loss, is written to disk as soon as it is reached.
-//! Every epoch draws its random numbers from the seed and its own number: the same seed gives the same run.
+//! What is validated and kept is the moving average of the weights; the best epoch by validation accuracy, then loss, is
+//! written to disk as soon as it is reached. Every step draws its random numbers from the seed and its own number, and the
+//! run's state is saved after every epoch and every few minutes: a run that was ended in any way goes on to the same end.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use etalase::preprocess::Preprocess;
-use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tch::{Device, Tensor, no_grad};
 
 use super::augment::augment;
+use super::average::Average;
 use super::checkpoint::{Checkpoint, Description};
+use super::epoch::{self, Begun, Learner, Sums, VALIDATION, train_epoch};
+use super::history::{Epoch, HISTORY, History};
 use super::measure::{cross_entropy, metrics, normalize, outputs};
 use super::optimizer::AdamW;
-use super::probe::fit_head;
+use super::probe::{fit_head, initial_head};
 use super::recipe::{Augmentation, Recipe};
+use super::state::{self, Found, Place, STATE, Start};
+use super::teacher::Teachers;
 use crate::backbones::{Backbone, HEAD};
 use crate::data::{self, Dataset, Labelled};
 use crate::files::write_json;
-use crate::network::{Mode, Network, Precision, to_array};
+use crate::network::{Mode, Network, Precision};
 use crate::progress;
 use crate::weights::{Weights, shapes};
 
@@ -43,46 +48,24 @@ pub struct Job {
     pub preprocess: Preprocess,
     /// The numbers.
     pub recipe: Recipe,
+    /// Whose answers are asked for too; may be none.
+    pub teachers: Teachers,
     /// Where to compute.
     pub device: Device,
     /// Number format of activations.
     pub precision: Precision,
-    /// Folder for `checkpoint.safetensors` and `history.json`.
+    /// Folder for `checkpoint.safetensors`, `history.json` and, until the run is finished, `state.safetensors`.
     pub out: PathBuf,
+    /// What to do where the folder holds a run already.
+    pub start: Start,
+    /// The longest that is lost where the run is ended within an epoch.
+    pub save_every: Duration,
 }
 
-/// What one epoch gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// From 1.
-    pub epoch: usize,
-    /// Mean training loss, label smoothing included.
-    pub train_loss: f64,
-    /// Share of augmented training photos classified rightly while training.
-    pub train_accuracy: f64,
-    /// Cross-entropy of the averaged weights on the validation photos.
-    pub validation_loss: f64,
-    /// Accuracy of the averaged weights on the validation photos.
-    pub validation_accuracy: f64,
-    /// Training photos a second, validation excluded.
-    pub photos_per_second: f64,
-}
-
-/// The curve of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
-    /// Accuracy of the probe: the new head on the frozen trunk.
-    pub probe_validation_accuracy: f64,
-    /// One entry an epoch.
-    pub epochs: Vec<Epoch>,
-}
-
-/// Names of the files in a run's folder.
+/// Name of the best epoch's weights in a run's folder.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
-/// The curve, JSON.
-pub const HISTORY: &str = "history.json";
 
-/// Runs the whole job and returns the best checkpoint.
+/// Runs the whole job, or what is left of it, and returns the best checkpoint.
 pub fn fit(job: Job) -> Result<Checkpoint> {
     let recipe = &job.recipe;
     let classes = data::classes(&job.train);
@@ -98,12 +81,20 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         job.train.len(),
         recipe.batch
     );
-    // A folder that cannot be written is found now, not after the first epoch; the curve of an earlier run goes.
-    write_json(&job.out.join(HISTORY), &History::default())?;
+    data::check_classes(&job.validation, &classes, "validation set")?;
+    job.teachers.check(&classes)?;
+    let size = job.preprocess.width as usize;
+    job.backbone
+        .features(size)
+        .check_weights(shapes(&job.features))?;
     let (train, validation) = load(&job, &classes)?;
-    let graph =
-        job.backbone
-            .classifier(job.preprocess.width as usize, classes.len(), recipe.dropout);
+    let identity = identity(&job, &classes, &train, &validation);
+    let found = state::find(&job.out, job.start, &identity)?;
+    if matches!(found, Found::Finished) {
+        eprintln!("{} holds this run, finished", job.out.display());
+        return Checkpoint::load(&job.out.join(CHECKPOINT));
+    }
+    let graph = job.backbone.classifier(size, classes.len(), recipe.dropout);
     eprintln!(
         "{}: {} parameters, {} million multiply-adds; {} training and {} validation photos of {} classes",
         job.backbone,
@@ -114,76 +105,163 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         classes.len()
     );
 
-    let mut history = History::default();
-    let (weights, probe_accuracy) = with_probed_head(&job, &train, &validation, &classes)?;
-    history.probe_validation_accuracy = probe_accuracy;
-    eprintln!(
-        "head alone on the frozen trunk: validation accuracy {:.2} %",
-        100.0 * probe_accuracy
-    );
-
-    let mut network = Network::new(graph.clone(), &weights, job.device, job.precision)?;
+    let resumed = match found {
+        Found::Unfinished(state) => Some(state),
+        _ => None,
+    };
+    let (weights, mut place) = match &resumed {
+        Some(state) => {
+            let place = state.place.clone();
+            eprintln!(
+                "going on in epoch {}, after step {} of {steps}",
+                place.epoch, place.step
+            );
+            (state.weights(), place)
+        }
+        None => begin(&job, &train, &validation, &classes, identity)?,
+    };
+    let mut network = Network::new(graph, &weights, job.device, job.precision)?;
     network.freeze(recipe.frozen(job.backbone));
-    let mut average = Average::new(&network);
-    let mut adamw = AdamW::new(network.parameters().values(), recipe.weight_decay);
+    let mut learner = Learner {
+        network: &network,
+        adamw: AdamW::new(network.named(), recipe.weight_decay),
+        average: Average::new(&network),
+    };
+    if let Some(state) = resumed {
+        state.restore(&mut learner.adamw)?;
+        learner.average = state.average(job.device);
+    }
+    run(
+        &job,
+        &mut learner,
+        &mut place,
+        &train,
+        &validation,
+        &classes,
+    )?;
+    Checkpoint::load(&job.out.join(CHECKPOINT))
+}
+
+/// The epochs that are left, from `place` on.
+fn run(
+    job: &Job,
+    learner: &mut Learner,
+    place: &mut Place,
+    train: &Dataset,
+    validation: &Dataset,
+    classes: &[String],
+) -> Result<()> {
+    let recipe = &job.recipe;
+    let steps = train.len() / recipe.batch;
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");
-    let mut best: Option<(f64, f64, Checkpoint)> = None;
-    for epoch in 1..=recipe.epochs {
-        let run = train_epoch(
-            &job,
-            &network,
-            &mut adamw,
-            &mut average,
-            &train,
-            epoch,
-            &bar,
-        )?;
-        // In f32, as `evaluate` measures and the exporter writes it, whatever trained it.
-        let averaged = Network::new(
-            graph.clone(),
-            &average.weights()?,
-            job.device,
-            Precision::F32,
-        )?;
-        let logits = outputs(
-            &averaged,
-            &validation,
-            job.backbone.normalization(),
-            "validating",
-        )?;
-        let accuracy = metrics(&logits, &validation.targets, &classes)?.accuracy;
-        let loss = cross_entropy(&logits, &validation.targets);
+    while place.epoch <= recipe.epochs {
+        let begun = Begun {
+            epoch: place.epoch,
+            step: place.step,
+            sums: place.sums,
+        };
+        let epoch = begun.epoch;
+        let mut saved = Instant::now();
+        let rest = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
+            (place.step, place.sums) = (step, sums);
+            place.adam_steps = learner.adamw.steps();
+            if saved.elapsed() >= job.save_every && step < steps {
+                state::save(
+                    &job.out,
+                    place,
+                    learner.network,
+                    &learner.average,
+                    &learner.adamw,
+                )?;
+                saved = Instant::now();
+            }
+            bar.set_position((((epoch - 1) * steps + step) * recipe.batch) as u64);
+            bar.set_message(format!(
+                "· epoch {epoch}/{} loss {:.3} accuracy {:.3} · {:.1} photos/s",
+                recipe.epochs,
+                sums.loss / step as f64,
+                sums.right / sums.seen as f64,
+                sums.seen as f64 / sums.seconds
+            ));
+            Ok(())
+        };
+        let sums = train_epoch(job, learner, train, classes.len(), begun, rest)?;
+        let weights = learner.average.weights()?;
+        let (accuracy, loss) = validate(job, &weights, validation, classes, epoch)?;
         let entry = Epoch {
             epoch,
+            train_loss: sums.loss / steps as f64,
+            train_accuracy: sums.right / sums.seen as f64,
             validation_loss: loss,
             validation_accuracy: accuracy,
-            ..run
+            photos_per_second: sums.seen as f64 / sums.seconds,
         };
         bar.suspend(|| eprintln!("{}", line(&entry, recipe.epochs)));
-        history.epochs.push(entry);
-        if best
-            .as_ref()
-            .is_none_or(|(a, l, _)| accuracy > *a || (accuracy == *a && loss < *l))
+        place.history.epochs.push(entry);
+        place.history.training_seconds += sums.seconds;
+        if place
+            .best
+            .is_none_or(|(a, l)| accuracy > a || (accuracy == a && loss < l))
         {
-            let description = Description {
-                backbone: job.backbone.name().to_owned(),
-                classes: classes.clone(),
-                preprocess: job.preprocess.clone(),
-                epoch,
-                validation_accuracy: accuracy,
-                recipe: recipe.clone(),
-            };
-            let checkpoint = Checkpoint {
-                description,
-                weights: average.weights()?,
-            };
-            checkpoint.save(&job.out.join(CHECKPOINT))?;
-            best = Some((accuracy, loss, checkpoint));
+            place.best = Some((accuracy, loss));
+            keep(job, classes, epoch, accuracy, weights)?;
         }
-        write_json(&job.out.join(HISTORY), &history)?;
+        (place.epoch, place.step, place.sums) = (epoch + 1, 0, Sums::default());
+        place.adam_steps = learner.adamw.steps();
+        place.history.finished = place.epoch > recipe.epochs;
+        if !place.history.finished {
+            state::save(
+                &job.out,
+                place,
+                learner.network,
+                &learner.average,
+                &learner.adamw,
+            )?;
+        }
+        write_json(&job.out.join(HISTORY), &place.history)?;
     }
     bar.finish_and_clear();
-    Ok(best.context("no epoch was run")?.2)
+    // The run is finished in its history: what goes on from it is not needed any more.
+    let _ = std::fs::remove_file(job.out.join(STATE));
+    Ok(())
+}
+
+/// What a run is a run of, by what decides its end.
+fn identity(job: &Job, classes: &[String], train: &Dataset, validation: &Dataset) -> Value {
+    let photos = |dataset: &Dataset| {
+        let mut digest = Sha256::new();
+        dataset.hashes.iter().for_each(|hash| digest.update(hash));
+        let targets = Vec::<i64>::try_from(&dataset.targets).unwrap_or_default();
+        targets
+            .iter()
+            .for_each(|target| digest.update(target.to_le_bytes()));
+        hex(&digest.finalize())
+    };
+    let mut weights = Sha256::new();
+    for (name, array) in &job.features {
+        weights.update(name);
+        array
+            .data
+            .iter()
+            .for_each(|value| weights.update(value.to_le_bytes()));
+    }
+    json!({
+        "backbone": job.backbone.name(),
+        "classes": classes,
+        "preprocess": job.preprocess,
+        "recipe": job.recipe,
+        "teachers": job.teachers.names,
+        "training photos": photos(train),
+        "validation photos": photos(validation),
+        "first weights": hex(&weights.finalize()),
+    })
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Decodes all photos and refuses what would spoil the run.
@@ -195,13 +273,13 @@ fn load(job: &Job, classes: &[String]) -> Result<(Dataset, Dataset)> {
         ..job.preprocess.clone()
     };
     let train = Dataset::load(&job.train, classes, &larger, "decoding training photos")?;
-    let validation = Dataset::load(
-        &job.validation,
-        classes,
-        &job.preprocess,
-        "decoding validation photos",
-    )?;
-    data::check_no_empty_class(&validation, classes, "validation set")?;
+    let fitted = if job.recipe.augment_validation {
+        &larger
+    } else {
+        &job.preprocess
+    };
+    let what = "decoding validation photos";
+    let validation = Dataset::load(&job.validation, classes, fitted, what)?;
     let shared = data::shared_photos(&train, &validation);
     ensure!(
         shared.is_empty(),
@@ -214,139 +292,148 @@ fn load(job: &Job, classes: &[String]) -> Result<(Dataset, Dataset)> {
     Ok((train, validation))
 }
 
-/// The trunk's weights with a head fitted on its frozen features, and what that gives on the validation photos.
-fn with_probed_head(
+/// The weights that a run begins with, and its place.
+fn begin(
     job: &Job,
     train: &Dataset,
     validation: &Dataset,
     classes: &[String],
-) -> Result<(Weights, f64)> {
-    let size = job.preprocess.width as usize;
-    job.backbone
-        .features(size)
-        .check_weights(shapes(&job.features))?;
-    let trunk = job.backbone.pooled(size);
-    let network = Network::new(trunk, &job.features, job.device, job.precision)?;
-    let bar = progress::bar(train.len() as u64, "features of the trunk");
-    let mut features = Vec::new();
-    for from in (0..train.len()).step_by(job.recipe.batch) {
-        let to = (from + job.recipe.batch).min(train.len());
-        let pixels = augment(
-            &train.slice(from, to).0.to_device(job.device),
-            size,
-            &Augmentation::NONE,
+    identity: Value,
+) -> Result<(Weights, Place)> {
+    let mut history = History {
+        identity: identity.clone(),
+        ..History::default()
+    };
+    // A folder that cannot be written is found now, not after the first epoch; the curve of an earlier run goes.
+    write_json(&job.out.join(HISTORY), &history)?;
+    let mut weights = job.features.clone();
+    let head = if job.recipe.probe_steps == 0 {
+        let channels = job
+            .backbone
+            .features(job.preprocess.width as usize)
+            .output_shape()[2];
+        initial_head(channels, classes.len(), job.recipe.seed)?
+    } else {
+        let (head, accuracy) = probed_head(job, train, validation, classes)?;
+        eprintln!(
+            "head alone on the frozen trunk: validation accuracy {:.2} %",
+            100.0 * accuracy
         );
-        let input = normalize(&pixels, job.backbone.normalization());
-        let output = no_grad(|| network.forward(&input, Mode::Eval))?;
-        features.push(output.flatten(1, -1).to_device(Device::Cpu));
-        bar.inc((to - from) as u64);
-    }
-    bar.finish_and_clear();
+        history.probe_validation_accuracy = Some(accuracy);
+        head
+    };
+    weights.insert(format!("{HEAD}.weight"), head.weight);
+    weights.insert(format!("{HEAD}.bias"), head.bias);
+    let place = Place {
+        identity,
+        epoch: 1,
+        step: 0,
+        sums: Sums::default(),
+        adam_steps: 0,
+        history,
+        best: None,
+    };
+    Ok((weights, place))
+}
+
+/// A head fitted on the trunk's frozen features, and what that gives on the validation photos.
+fn probed_head(
+    job: &Job,
+    train: &Dataset,
+    validation: &Dataset,
+    classes: &[String],
+) -> Result<(super::probe::Head, f64)> {
     let recipe = &job.recipe;
-    let (features, targets) = (Tensor::cat(&features, 0), &train.targets);
+    let trunk = job.backbone.pooled(job.preprocess.width as usize);
+    let network = Network::new(trunk, &job.features, job.device, job.precision)?;
+    let features = |photos: &Dataset, what: &str| -> Result<Tensor> {
+        let bar = progress::bar(photos.len() as u64, what);
+        let mut features = Vec::new();
+        for from in (0..photos.len()).step_by(recipe.batch) {
+            let to = (from + recipe.batch).min(photos.len());
+            let input = plain(job, photos, from, to);
+            let output = no_grad(|| network.forward(&input, Mode::Eval))?;
+            features.push(output.flatten(1, -1).to_device(Device::Cpu));
+            bar.inc((to - from) as u64);
+        }
+        bar.finish_and_clear();
+        Ok(Tensor::cat(&features, 0))
+    };
     let head = fit_head(
-        &features,
-        targets,
+        &features(train, "features of training photos")?,
+        &train.targets,
         classes.len(),
         recipe.probe_steps,
         recipe.label_smoothing,
         recipe.seed,
     )?;
-    let held_out = outputs(
-        &network,
-        validation,
-        job.backbone.normalization(),
-        "features of validation photos",
-    )?;
+    let held_out = features(validation, "features of validation photos")?;
     let accuracy = metrics(&head.logits(&held_out), &validation.targets, classes)?.accuracy;
-    let mut weights = job.features.clone();
-    weights.insert(format!("{HEAD}.weight"), head.weight);
-    weights.insert(format!("{HEAD}.bias"), head.bias);
-    Ok((weights, accuracy))
+    Ok((head, accuracy))
 }
 
-/// One pass over the training photos; the validation figures are left at zero.
-fn train_epoch(
-    job: &Job,
-    network: &Network,
-    adamw: &mut AdamW,
-    average: &mut Average,
-    train: &Dataset,
-    epoch: usize,
-    bar: &indicatif::ProgressBar,
-) -> Result<Epoch> {
-    let recipe = &job.recipe;
-    tch::manual_seed(
-        recipe
-            .seed
-            .wrapping_mul(1_000_003)
-            .wrapping_add(epoch as u64) as i64,
-    );
+/// Photos as the network reads them, without augmentation; those that are larger are made smaller.
+fn plain(job: &Job, photos: &Dataset, from: usize, to: usize) -> Tensor {
+    let pixels = photos.slice(from, to).0.to_device(job.device);
     let size = job.preprocess.width as usize;
-    let steps = train.len() / recipe.batch;
-    let order = Tensor::randperm(train.len() as i64, (Kind::Int64, Device::Cpu));
-    let (mut loss_sum, mut right) = (0.0, 0.0);
-    let start = Instant::now();
-    for step in 0..steps {
-        let picked = order.narrow(0, (step * recipe.batch) as i64, recipe.batch as i64);
-        let pixels = train.pixels.index_select(0, &picked).to_device(job.device);
-        let targets = train.targets.index_select(0, &picked).to_device(job.device);
-        let input = normalize(
-            &augment(&pixels, size, &recipe.augmentation),
-            job.backbone.normalization(),
-        );
-        let mode = Mode::Train {
-            momentum: recipe.batch_norm_momentum,
-        };
-        let logits = network.forward(&input, mode)?.flatten(1, -1);
-        let smoothing = recipe.label_smoothing;
-        let loss = logits.cross_entropy_loss::<Tensor>(
-            &targets,
-            None,
-            tch::Reduction::Mean,
-            -100,
-            smoothing,
-        );
-        let done = ((epoch - 1) * steps + step) as f64 / steps as f64;
-        adamw.backward_step(&loss, learning_rate(recipe, done));
-        average.update(network, recipe.averaging_decay(recipe.epochs * steps));
-        let value = loss.double_value(&[]);
-        ensure!(
-            value.is_finite(),
-            "the loss became {value} in epoch {epoch}; a lower learning rate may help"
-        );
-        loss_sum += value;
-        right += logits
-            .argmax(1, false)
-            .eq_tensor(&targets)
-            .sum(Kind::Float)
-            .double_value(&[]);
-        let seen = ((step + 1) * recipe.batch) as f64;
-        bar.set_message(format!(
-            "· epoch {epoch}/{} loss {:.3} accuracy {:.3} · {:.1} photos/s",
-            recipe.epochs,
-            loss_sum / (step + 1) as f64,
-            right / seen,
-            seen / start.elapsed().as_secs_f64()
-        ));
-        bar.inc(recipe.batch as u64);
-    }
-    let seen = (steps * recipe.batch) as f64;
-    Ok(Epoch {
-        epoch,
-        train_loss: loss_sum / steps as f64,
-        train_accuracy: right / seen,
-        validation_loss: 0.0,
-        validation_accuracy: 0.0,
-        photos_per_second: seen / start.elapsed().as_secs_f64(),
-    })
+    let fitted = match pixels.size()[1] == size as i64 {
+        true => pixels,
+        false => augment(&pixels, size, &Augmentation::NONE),
+    };
+    normalize(&fitted, job.backbone.normalization())
 }
 
-/// Rises over the first epoch, then falls to zero as a cosine. `done` counts epochs.
-fn learning_rate(recipe: &Recipe, done: f64) -> f64 {
-    let total = recipe.epochs as f64;
-    let warm_up = done.clamp(0.01, 1.0);
-    recipe.learning_rate * warm_up * 0.5 * (1.0 + (std::f64::consts::PI * done / total).cos())
+/// Accuracy and loss of weights on the validation photos. In f32, as `evaluate` measures and the exporter writes it,
+/// whatever trained it.
+fn validate(
+    job: &Job,
+    weights: &Weights,
+    validation: &Dataset,
+    classes: &[String],
+    epoch: usize,
+) -> Result<(f64, f64)> {
+    let recipe = &job.recipe;
+    let size = job.preprocess.width as usize;
+    let graph = job.backbone.classifier(size, classes.len(), recipe.dropout);
+    let network = Network::new(graph, weights, job.device, Precision::F32)?;
+    let augmented = recipe.augment_validation.then(|| {
+        epoch::seed(recipe.seed, epoch, VALIDATION);
+        let batches = (0..validation.len()).step_by(recipe.batch).map(|from| {
+            let to = (from + recipe.batch).min(validation.len());
+            let pixels = validation.slice(from, to).0.to_device(job.device);
+            augment(&pixels, size, &recipe.augmentation).to_kind(tch::Kind::Uint8)
+        });
+        validation.with_pixels(Tensor::cat(&batches.collect::<Vec<_>>(), 0))
+    });
+    let photos = augmented.as_ref().unwrap_or(validation);
+    let logits = outputs(&network, photos, job.backbone.normalization(), "validating")?;
+    let accuracy = metrics(&logits, &photos.targets, classes)?.accuracy;
+    Ok((accuracy, cross_entropy(&logits, &photos.targets)))
+}
+
+/// Writes the best weights so far.
+fn keep(
+    job: &Job,
+    classes: &[String],
+    epoch: usize,
+    accuracy: f64,
+    weights: Weights,
+) -> Result<()> {
+    let description = Description {
+        backbone: job.backbone.name().to_owned(),
+        classes: classes.to_vec(),
+        preprocess: job.preprocess.clone(),
+        epoch,
+        validation_accuracy: accuracy,
+        recipe: job.recipe.clone(),
+    };
+    let checkpoint = Checkpoint {
+        description,
+        weights,
+    };
+    checkpoint
+        .save(&job.out.join(CHECKPOINT))
+        .context("the best epoch cannot be kept")
 }
 
 fn line(e: &Epoch, epochs: usize) -> String {
@@ -359,55 +446,4 @@ fn line(e: &Epoch, epochs: usize) -> String {
         100.0 * e.validation_accuracy,
         e.photos_per_second
     )
-}
-
-/// Exponential moving average of all stored tensors, running statistics included.
-struct Average {
-    tensors: BTreeMap<String, Tensor>,
-}
-
-impl Average {
-    fn new(network: &Network) -> Average {
-        let copy = |tensor: &Tensor| tensor.detach().copy();
-        Average {
-            tensors: network
-                .parameters()
-                .iter()
-                .map(|(name, t)| (name.clone(), copy(t)))
-                .collect(),
-        }
-    }
-
-    fn update(&mut self, network: &Network, decay: f64) {
-        no_grad(|| {
-            for (mine, theirs) in self.tensors.values_mut().zip(network.parameters().values()) {
-                let _ = mine.lerp_(theirs, 1.0 - decay);
-            }
-        });
-    }
-
-    fn weights(&self) -> Result<Weights> {
-        self.tensors
-            .iter()
-            .map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?)))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_learning_rate_rises_then_falls_to_zero() {
-        let recipe = Recipe {
-            epochs: 10,
-            learning_rate: 1.0,
-            ..Recipe::default()
-        };
-        assert!(learning_rate(&recipe, 0.0) < 0.02);
-        assert!(learning_rate(&recipe, 1.0) > 0.9);
-        assert!(learning_rate(&recipe, 5.0) < learning_rate(&recipe, 3.0));
-        assert!(learning_rate(&recipe, 10.0) < 1e-9);
-    }
 }

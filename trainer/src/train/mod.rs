@@ -1,10 +1,15 @@
 //! Fine-tuning: recipe, augmentation, optimizer, head probe, the loop, and how a trained network is measured and kept.
 
 pub mod augment;
+mod average;
 pub mod checkpoint;
+mod epoch;
 pub mod fit;
+pub mod history;
 pub mod measure;
 pub mod optimizer;
 pub mod probe;
 pub mod recipe;
 pub mod search;
+pub mod state;
+pub mod teacher;

@@ -3,6 +3,7 @@
 //! libtorch's own optimizer hides its moments from `tch`; here they are tensors of ours, which a checkpoint of a run can
 //! hold. Kernels decay, vectors do not.
 
+use anyhow::Result;
 use tch::{Tensor, no_grad};
 
 const BETA_1: f64 = 0.9;
@@ -11,6 +12,7 @@ const EPSILON: f64 = 1e-8;
 
 /// One learned tensor with its moments.
 struct Slot {
+    name: String,
     tensor: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -26,11 +28,15 @@ pub struct AdamW {
 
 impl AdamW {
     /// Over all tensors that want gradients. Kernels (two dimensions and more) decay, vectors do not.
-    pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, weight_decay: f64) -> AdamW {
+    pub fn new<'a>(
+        tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+        weight_decay: f64,
+    ) -> AdamW {
         let slots = tensors
             .into_iter()
-            .filter(|t| t.requires_grad())
-            .map(|t| Slot {
+            .filter(|(_, t)| t.requires_grad())
+            .map(|(name, t)| Slot {
+                name: name.to_owned(),
                 tensor: t.shallow_clone(),
                 mean: t.zeros_like().detach(),
                 square: t.zeros_like().detach(),
@@ -41,6 +47,33 @@ impl AdamW {
             weight_decay,
             step: 0,
         }
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> i32 {
+        self.step
+    }
+
+    /// Name, first and second moment of every tensor.
+    pub fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
+        self.slots
+            .iter()
+            .map(|slot| (slot.name.as_str(), &slot.mean, &slot.square))
+    }
+
+    /// Goes on after `steps` steps with the moments that `of` gives for each name.
+    pub fn restore(
+        &mut self,
+        steps: i32,
+        of: impl Fn(&str) -> Result<(Tensor, Tensor)>,
+    ) -> Result<()> {
+        for slot in &mut self.slots {
+            let (mean, square) = of(&slot.name)?;
+            let device = slot.tensor.device();
+            (slot.mean, slot.square) = (mean.to_device(device), square.to_device(device));
+        }
+        self.step = steps;
+        Ok(())
     }
 
     /// Applies the gradients of `loss` at `learning_rate`.
@@ -89,7 +122,7 @@ mod tests {
         .build(&store, 0.05)
         .unwrap();
         let ours = start.copy().set_requires_grad(true);
-        let mut adamw = AdamW::new([&ours], 0.1);
+        let mut adamw = AdamW::new([("x", &ours)], 0.1);
         for _ in 0..20 {
             libtorch.backward_step(&(&theirs - &target).square().sum(Kind::Float));
             adamw.backward_step(&(&ours - &target).square().sum(Kind::Float), 0.05);

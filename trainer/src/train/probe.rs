@@ -31,6 +31,18 @@ impl Head {
     }
 }
 
+/// A head that knows nothing yet: uniform by Glorot & Bengio 2010, bias 0, as Keras begins.
+pub fn initial_head(channels: usize, classes: usize, seed: u64) -> Result<Head> {
+    tch::manual_seed(seed as i64);
+    let limit = (6.0 / (channels + classes) as f64).sqrt();
+    let shape = [classes as i64, channels as i64];
+    let weight = (Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0) * limit;
+    Ok(Head {
+        weight: to_array(&weight)?,
+        bias: Array::new([classes], vec![0.0; classes]),
+    })
+}
+
 /// Fits a softmax regression of `targets` on `features` (`[n, channels]`), starting from zero.
 pub fn fit_head(
     features: &Tensor,
@@ -45,7 +57,7 @@ pub fn fit_head(
     let options = (Kind::Float, Device::Cpu);
     let weight = Tensor::zeros([classes as i64, channels], options).set_requires_grad(true);
     let bias = Tensor::zeros([classes as i64], options).set_requires_grad(true);
-    let mut adamw = AdamW::new([&weight, &bias], WEIGHT_DECAY);
+    let mut adamw = AdamW::new([("weight", &weight), ("bias", &bias)], WEIGHT_DECAY);
     for step in 0..steps {
         let picked = Tensor::randint(n, [BATCH.min(n)], (Kind::Int64, Device::Cpu));
         let logits = features

@@ -1,0 +1,110 @@
+//! Bundles that teach: their answers to the augmented photos are part of what the network is asked for (Hinton et al.
+//! 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531; with the same augmented photo for teacher and
+//! student, Beyer et al. 2022, arXiv:2106.05237).
+//!
+//! A teacher is any bundle with the same categories: another backbone, a larger input, an earlier run. It runs in core,
+//! as it would on a phone, on the whole grey levels that augmentation gives.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use etalase::bundle::Bundle;
+use etalase::preprocess::InputType;
+use etalase::{Classifier, EngineOptions, Tensor as Input, TensorData};
+use tch::{Device, Kind, Tensor};
+
+/// One teacher or several, whose logits are averaged.
+pub struct Teachers {
+    bundles: Vec<Classifier>,
+    /// Of the files, as they were named.
+    pub names: Vec<String>,
+}
+
+impl Teachers {
+    /// Opens bundles.
+    pub fn open(paths: &[PathBuf]) -> Result<Teachers> {
+        let open = |path: &PathBuf| -> Result<Classifier> {
+            let classifier = Classifier::new(Bundle::open(path)?, &EngineOptions::default())?;
+            let shape = classifier.engine().input_shape();
+            let preprocess = &classifier.bundle().manifest().preprocess;
+            ensure!(
+                matches!(shape, [1, _, _, 3]) && preprocess.input == InputType::U8,
+                "{}: a teacher reads u8 NHWC photos, as the trainer's bundles do",
+                path.display()
+            );
+            Ok(classifier)
+        };
+        Ok(Teachers {
+            bundles: paths.iter().map(open).collect::<Result<_>>()?,
+            names: paths.iter().map(|p| name(p)).collect(),
+        })
+    }
+
+    /// Refuses teachers of other classes than these.
+    pub fn check(&self, classes: &[String]) -> Result<()> {
+        for (bundle, name) in self.bundles.iter().zip(&self.names) {
+            let theirs = &bundle.bundle().manifest().classes;
+            ensure!(
+                theirs == classes,
+                "the teacher {name} knows the classes {}; the photos show {}",
+                theirs.join(", "),
+                classes.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// True where nobody teaches.
+    pub fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    /// Mean logits, `[n, classes]` f32 on the CPU, of photos `[n, h, w, 3]`, whole grey levels in 0..=255.
+    pub fn logits(&self, photos: &Tensor) -> Result<Tensor> {
+        let all = self.bundles.iter().map(|bundle| logits(bundle, photos));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&all, 0).mean_dim(0, false, Kind::Float))
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn logits(bundle: &Classifier, photos: &Tensor) -> Result<Tensor> {
+    let engine = bundle.engine();
+    let &[_, height, width, _] = engine.input_shape() else {
+        unreachable!("checked when it was opened");
+    };
+    let fitted = fitted(photos, height, width);
+    let count = fitted.size()[0] as usize;
+    let bytes = Vec::<u8>::try_from(fitted.flatten(0, -1))?;
+    let mut rows = Vec::with_capacity(count * engine.classes());
+    for photo in bytes.chunks_exact(height * width * 3) {
+        let input = Input::new(vec![1, height, width, 3], TensorData::U8(photo.to_vec()))?;
+        rows.extend(engine.run(&input).context("the teacher's run")?);
+    }
+    Ok(Tensor::from_slice(&rows).reshape([count as i64, engine.classes() as i64]))
+}
+
+/// Photos of this size, u8 on the CPU.
+fn fitted(photos: &Tensor, height: usize, width: usize) -> Tensor {
+    let size = [height as i64, width as i64];
+    let photos = photos.to_device(Device::Cpu).to_kind(Kind::Float);
+    let same = photos.size()[1..3] == size;
+    let photos = if same {
+        photos
+    } else {
+        let planes = photos.permute([0, 3, 1, 2]);
+        let resized = planes.internal_upsample_bilinear2d_aa(size, false, None, None);
+        resized.permute([0, 2, 3, 1])
+    };
+    photos
+        .round()
+        .clamp(0.0, 255.0)
+        .to_kind(Kind::Uint8)
+        .contiguous()
+}
