@@ -349,11 +349,19 @@ fn quantized_graphs_that_are_wrong_are_named() {
     ] {
         refused(scaled(scale), &["make_a_u8", "bad", said]);
     }
-    for (kind, zero) in [(DataType::Uint8, 300), (DataType::Uint8, -1), (DataType::Int8, 128)] {
-        let outside = everything()
-            .listed("outside", kind, &[zero])
-            .rename_input("make_a_u8", "z", "outside");
-        refused(outside, &["make_a_u8", "outside", &zero.to_string(), "out of"]);
+    for (kind, zero) in [
+        (DataType::Uint8, 300),
+        (DataType::Uint8, -1),
+        (DataType::Int8, 128),
+    ] {
+        let outside =
+            everything()
+                .listed("outside", kind, &[zero])
+                .rename_input("make_a_u8", "z", "outside");
+        refused(
+            outside,
+            &["make_a_u8", "outside", &zero.to_string(), "out of"],
+        );
     }
     let circle = everything().rename_input("make_c", "b_r", "e_r");
     refused(circle, &["cycle"]);
