@@ -224,6 +224,14 @@ mod tests {
     use super::*;
     use crate::backbones::Backbone;
 
+    /// DenseNet's stem has names with a slash there.
+    fn keras_2_name(name: &str) -> String {
+        match name {
+            "conv1_conv" | "conv1_bn" => name.replace('_', "/"),
+            _ => name.to_owned(),
+        }
+    }
+
     /// A Keras file of random weights for `graph`, with `skip` left out, as Keras 2 writes it.
     fn keras_file(path: &Path, graph: &Graph, skip: &str) {
         let file = File::create(path).unwrap();
@@ -234,10 +242,13 @@ mod tests {
             .enumerate()
             .filter(|(_, l)| l.name != skip)
         {
-            let group = file.create_group(&layer.name).unwrap();
+            let keras_2 = keras_2_name(&layer.name);
+            let group = file.create_group(&keras_2).unwrap();
             let mut arrays: Vec<FixedAscii<64>> = Vec::new();
             for parameter in graph.layer_parameters(id) {
-                let name = parameter.name.rsplit('.').next().unwrap().to_owned() + ":0";
+                // `weight`, or `depthwise.weight` as Keras 2 names it.
+                let (_, suffix) = parameter.name.split_at(layer.name.len() + 1);
+                let name = suffix.replace(".weight", "_kernel") + ":0";
                 let shape = match (&layer.op, parameter.shape.as_slice()) {
                     (
                         Op::Conv {
@@ -246,6 +257,7 @@ mod tests {
                         },
                         &[o, i, h, w],
                     ) => vec![h, w, o, i],
+                    (Op::SeparableConv { .. }, &[o, 1, h, w]) => vec![h, w, o, 1],
                     (_, &[o, i, h, w]) => vec![h, w, i, o],
                     (_, other) => other.to_vec(),
                 };
@@ -267,7 +279,7 @@ mod tests {
                 .unwrap()
                 .write_raw(&arrays)
                 .unwrap();
-            names.push(FixedAscii::<64>::from_ascii(&layer.name).unwrap());
+            names.push(FixedAscii::<64>::from_ascii(&keras_2).unwrap());
         }
         file.new_attr::<FixedAscii<64>>()
             .shape(names.len())
@@ -296,6 +308,29 @@ mod tests {
             (depthwise.shape.as_slice(), depthwise.data[4 * 9 + 2]),
             ([32, 1, 3, 3].as_slice(), (2 * 32 + 4) as f32)
         );
+    }
+
+    #[test]
+    fn files_of_keras_2_are_read_by_order_and_with_slashes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keras2.h5");
+        let graph = Backbone::DenseNet121.features(64);
+        keras_file(&path, &graph, "");
+        assert!(File::open(&path).unwrap().group("conv1/bn").is_ok());
+        import(&path, &graph).unwrap();
+
+        let path = dir.path().join("nasnet.h5");
+        let graph = Backbone::NasNetMobile.features(64);
+        keras_file(&path, &graph, "");
+        let weights = import(&path, &graph).unwrap();
+        // Filled with their flat indices: depthwise [5, 5, 11, 1], pointwise [1, 1, 11, 11] in Keras.
+        let name = "separable_conv_2_reduction_left1_stem_1";
+        let depthwise = &weights[&format!("{name}.depthwise.weight")];
+        assert_eq!(depthwise.shape, [11, 1, 5, 5]);
+        assert_eq!(depthwise.data[3 * 25 + 7], (7 * 11 + 3) as f32);
+        let pointwise = &weights[&format!("{name}.pointwise.weight")];
+        assert_eq!(pointwise.shape, [11, 11, 1, 1]);
+        assert_eq!(pointwise.data[2 * 11 + 5], (5 * 11 + 2) as f32);
     }
 
     #[test]

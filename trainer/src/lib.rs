@@ -17,3 +17,4 @@ pub mod quantize;
 pub mod report;
 pub mod train;
 pub mod weights;
+mod wording;

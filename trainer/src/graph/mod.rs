@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
+use crate::wording::first_three;
+
 pub use op::{Connection, Op, Padding, Shape};
 
 /// Index of a layer in [`Graph::layers`].
@@ -229,17 +231,7 @@ impl Graph {
         if wrong.is_empty() {
             return Ok(());
         }
-        let more = wrong.len().saturating_sub(3);
-        wrong.truncate(3);
-        let tail = if more > 0 {
-            format!("; and {more} more")
-        } else {
-            String::new()
-        };
-        bail!(
-            "the weights do not fit the network: {}{tail}",
-            wrong.join("; ")
-        )
+        bail!("the weights do not fit the network: {}", first_three(wrong))
     }
 }
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::optimizer::AdamW;
 use crate::files::read_json;
 use crate::network::{Network, to_array, to_tensor};
 use crate::weights::{self, Array, Weights};
+use crate::wording::first_three;
 
 /// Name of the file in a run's folder.
 pub const STATE: &str = "state.safetensors";
@@ -119,17 +120,10 @@ fn same(theirs: &Value, ours: &Value, out: &Path) -> Result<()> {
     if different.is_empty() {
         return Ok(());
     }
-    let more = different.len().saturating_sub(3);
-    different.truncate(3);
-    let tail = if more > 0 {
-        format!("; and {more} more")
-    } else {
-        String::new()
-    };
     bail!(
-        "the run in {} is another one, it cannot be resumed so: {}{tail}",
+        "the run in {} is another one, it cannot be resumed so: {}",
         out.display(),
-        different.join("; ")
+        first_three(different)
     )
 }
 
