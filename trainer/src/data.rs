@@ -42,30 +42,24 @@ pub fn folders(dir: &Path) -> Result<Vec<Labelled>> {
 /// the others are left out.
 pub fn labelled_folder(dir: &Path, map: &BTreeMap<String, String>) -> Result<Vec<Labelled>> {
     let path = dir.join("labels.csv");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let unreadable = || format!("cannot read {}", path.display());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(&path)
+        .with_context(unreadable)?;
+    let header = reader.headers().with_context(unreadable)?.clone();
     let column = |name: &str| {
-        let found = header.iter().position(|h| h.trim() == name);
+        let found = header.iter().position(|h| h == name);
         found.with_context(|| format!("{} has no column {name:?}", path.display()))
     };
     let (image, label) = (column("image")?, column("label")?);
     let mut photos = Vec::new();
-    for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
-        ensure!(
-            !line.contains('"'),
-            "{} line {}: quoted cells are not read",
-            path.display(),
-            number + 2
-        );
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let (Some(image), Some(label)) = (cells.get(image), cells.get(label)) else {
-            bail!("{} line {}: too few columns", path.display(), number + 2);
-        };
-        if let Some(class) = map.get(*label) {
+    for row in reader.records() {
+        // A row of another length is named with its line.
+        let row = row.with_context(unreadable)?;
+        if let Some(class) = map.get(&row[label]) {
             photos.push(Labelled {
-                path: dir.join(image),
+                path: dir.join(&row[image]),
                 class: class.clone(),
             });
         }
@@ -285,4 +279,33 @@ pub fn check_classes(photos: &[Labelled], classes: &[String], what: &str) -> Res
         empty.join(", ")
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_may_be_quoted_and_rows_must_be_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = BTreeMap::from([("Polo, short".to_owned(), "shirt".to_owned())]);
+        let read = |text: &str| {
+            std::fs::write(dir.path().join("labels.csv"), text).unwrap();
+            labelled_folder(dir.path(), &map)
+        };
+        let photos =
+            read("image,sender,label\n\"a \"\"b\"\".jpg\",1,\"Polo, short\"\nc.jpg,1,Hat\n");
+        let expected = Labelled {
+            path: dir.path().join("a \"b\".jpg"),
+            class: "shirt".into(),
+        };
+        assert_eq!(photos.unwrap(), [expected]);
+        let said = format!("{:#}", read("image,label\na.jpg\n").unwrap_err());
+        assert!(
+            said.contains("labels.csv") && said.contains("line: 2"),
+            "{said}"
+        );
+        let said = format!("{:#}", read("image,class\na.jpg,Hat\n").unwrap_err());
+        assert!(said.contains("no column \"label\""), "{said}");
+    }
 }

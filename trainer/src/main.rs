@@ -7,6 +7,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match commands::run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads has seen enough.
+        Err(error) if commands::output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -15,6 +15,7 @@ use etalase_trainer::weights;
 use serde_json::json;
 use tch::{Kind, Tensor, no_grad};
 
+use super::output;
 use super::source::Compute;
 
 /// Measure training and inference speed in photos a second.
@@ -82,12 +83,12 @@ impl Benchmark {
                 "precision": format!("{:?}", self.compute.precision()),
                 "training_photos_per_second": training, "inference_photos_per_second": inference,
             });
-            println!("{figures}");
+            output::line(figures)?;
         } else {
-            println!(
+            output::line(format_args!(
                 "{}: training {training:.1} photos/s, inference {inference:.1} photos/s",
                 self.backbone
-            );
+            ))?;
         }
         Ok(())
     }

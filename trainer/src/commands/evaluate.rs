@@ -11,7 +11,8 @@ use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::measure::{metrics, outputs};
 use tch::Device;
 
-use super::source::Compute;
+use super::output;
+use super::source::Processor;
 
 /// Measure a checkpoint's float network on a folder of photos per class.
 #[derive(Args)]
@@ -23,7 +24,7 @@ pub struct Evaluate {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    compute: Compute,
+    processor: Processor,
     /// Photos, a folder per class
     #[arg(value_name = "DIR")]
     photos: PathBuf,
@@ -33,17 +34,17 @@ impl Evaluate {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
-        let metrics = evaluate(&checkpoint, &self.photos, self.compute.device())?;
+        let metrics = evaluate(&checkpoint, &self.photos, self.processor.device())?;
         if self.json {
-            println!("{}", serde_json::to_string(&metrics)?);
+            output::line(serde_json::to_string(&metrics)?)?;
         } else {
-            println!(
+            output::line(format_args!(
                 "{} photos: accuracy {:.2} %, top-3 {:.2} %, expected calibration error {:.3}",
                 metrics.photos,
                 100.0 * metrics.accuracy,
                 100.0 * metrics.top3_accuracy,
                 metrics.ece
-            );
+            ))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod benchmark;
 mod evaluate;
 mod export;
 mod fit;
+pub mod output;
 mod quantize;
 mod report;
 mod search;

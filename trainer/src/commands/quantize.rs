@@ -14,7 +14,7 @@ use etalase_trainer::train::checkpoint::Checkpoint;
 use tch::Device;
 
 use super::export::Trained;
-use super::source::Compute;
+use super::source::Processor;
 
 /// Calibrate on photos and write an int8 ONNX model.
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub struct Quantize {
     #[arg(long, default_value_t = 512)]
     photos: usize,
     #[command(flatten)]
-    compute: Compute,
+    processor: Processor,
     /// The ONNX file to write
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -42,7 +42,7 @@ impl Quantize {
             &self.trained.load()?,
             &photos,
             self.photos,
-            self.compute.device(),
+            self.processor.device(),
         )?;
         files::write(&self.out, &model)?;
         eprintln!("{}: {} bytes", self.out.display(), model.len());

@@ -83,9 +83,27 @@ pub struct Compute {
     /// Number format of activations; auto: bf16 where the processor multiplies it fast
     #[arg(long, value_enum, default_value = "auto")]
     pub precision: PrecisionChoice,
+    /// The device
+    #[command(flatten)]
+    pub processor: Processor,
+}
+
+/// Where to compute.
+#[derive(Args, Clone)]
+pub struct Processor {
     /// Threads of libtorch; all cores where not given
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub threads: Option<i32>,
+}
+
+impl Processor {
+    /// CUDA where libtorch and the machine have it, the CPU elsewhere.
+    pub fn device(&self) -> Device {
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(threads);
+        }
+        Device::cuda_if_available()
+    }
 }
 
 /// `--precision`.
@@ -100,12 +118,9 @@ pub enum PrecisionChoice {
 }
 
 impl Compute {
-    /// CUDA where libtorch and the machine have it, the CPU elsewhere.
+    /// The device.
     pub fn device(&self) -> Device {
-        if let Some(threads) = self.threads {
-            tch::set_num_threads(threads);
-        }
-        Device::cuda_if_available()
+        self.processor.device()
     }
 
     /// The number format.
