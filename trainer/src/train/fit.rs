@@ -81,6 +81,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         job.train.len(),
         recipe.batch
     );
+    state::check_folder(&job.out, job.start)?;
     data::check_classes(&job.validation, &classes, "validation set")?;
     job.teachers.check(&classes)?;
     let size = job.preprocess.width as usize;
@@ -166,13 +167,7 @@ fn run(
             (place.step, place.sums) = (step, sums);
             place.adam_steps = learner.adamw.steps();
             if saved.elapsed() >= job.save_every && step < steps {
-                state::save(
-                    &job.out,
-                    place,
-                    learner.network,
-                    &learner.average,
-                    &learner.adamw,
-                )?;
+                state::save(&job.out, place, learner)?;
                 saved = Instant::now();
             }
             bar.set_position((((epoch - 1) * steps + step) * recipe.batch) as u64);
@@ -210,13 +205,7 @@ fn run(
         place.adam_steps = learner.adamw.steps();
         place.history.finished = place.epoch > recipe.epochs;
         if !place.history.finished {
-            state::save(
-                &job.out,
-                place,
-                learner.network,
-                &learner.average,
-                &learner.adamw,
-            )?;
+            state::save(&job.out, place, learner)?;
         }
         write_json(&job.out.join(HISTORY), &place.history)?;
     }
@@ -250,14 +239,15 @@ fn identity(job: &Job, classes: &[String], train: &Dataset, validation: &Dataset
         "classes": classes,
         "preprocess": job.preprocess,
         "recipe": job.recipe,
-        "teachers": job.teachers.names,
+        "precision": format!("{:?}", job.precision),
+        "teachers": job.teachers.digests(),
         "training photos": photos(train),
         "validation photos": photos(validation),
         "first weights": hex(&weights.finalize()),
     })
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     digest[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))

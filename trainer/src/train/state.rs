@@ -13,11 +13,11 @@ use serde_json::Value;
 use tch::Device;
 
 use super::average::Average;
-use super::epoch::Sums;
+use super::epoch::{Learner, Sums};
 use super::history::{HISTORY, History};
 use super::optimizer::AdamW;
 use crate::files::read_json;
-use crate::network::{Network, to_array, to_tensor};
+use crate::network::{to_array, to_tensor};
 use crate::weights::{self, Array, Weights};
 use crate::wording::first_three;
 
@@ -70,17 +70,39 @@ pub(super) enum Found {
     Finished,
 }
 
-/// Looks for a run in `out` and decides by `start`; a run of something else cannot be resumed.
-pub(super) fn find(out: &Path, start: Start, identity: &Value) -> Result<Found> {
-    let (state, history) = (out.join(STATE), out.join(HISTORY));
-    let finished: Option<History> = match history.exists() {
-        true => Some(read_json(&history)?),
-        false => None,
+/// Whether the folder holds a finished run.
+fn finished(out: &Path) -> Result<Option<History>> {
+    let path = out.join(HISTORY);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let history: History = read_json(&path)?;
+    Ok(history.finished.then_some(history))
+}
+
+/// Refuses a folder that holds a run already, where nothing says what to do with it: before any photo is decoded.
+pub(super) fn check_folder(out: &Path, start: Start) -> Result<()> {
+    if start != Start::New {
+        return Ok(());
+    }
+    let held = match finished(out)? {
+        Some(_) => "a finished",
+        None if out.join(STATE).exists() => "an unfinished",
+        None => return Ok(()),
     };
-    let finished = finished.filter(|history| history.finished);
+    bail!(
+        "{} holds {held} run: --resume goes on with it, --restart begins anew",
+        out.display()
+    )
+}
+
+/// What a run with this identity finds in its folder; one of something else cannot be resumed.
+pub(super) fn find(out: &Path, start: Start, identity: &Value) -> Result<Found> {
+    let state = out.join(STATE);
     match start {
+        Start::New => Ok(Found::Nothing),
         Start::Restart => {
-            for path in [&state, &history] {
+            for path in [&state, &out.join(HISTORY)] {
                 if path.exists() {
                     std::fs::remove_file(path)
                         .with_context(|| format!("cannot remove {}", path.display()))?;
@@ -88,18 +110,8 @@ pub(super) fn find(out: &Path, start: Start, identity: &Value) -> Result<Found> 
             }
             Ok(Found::Nothing)
         }
-        Start::New if state.exists() || finished.is_some() => bail!(
-            "{} holds {} run: --resume goes on with it, --restart begins anew",
-            out.display(),
-            if finished.is_some() {
-                "a finished"
-            } else {
-                "an unfinished"
-            }
-        ),
-        Start::New => Ok(Found::Nothing),
         Start::Resume => {
-            if let Some(history) = finished {
+            if let Some(history) = finished(out)? {
                 same(&history.identity, identity, out)?;
                 return Ok(Found::Finished);
             }
@@ -196,21 +208,15 @@ impl State {
 }
 
 /// Writes the state of a run.
-pub(super) fn save(
-    out: &Path,
-    place: &Place,
-    network: &Network,
-    average: &Average,
-    adamw: &AdamW,
-) -> Result<()> {
+pub(super) fn save(out: &Path, place: &Place, learner: &Learner) -> Result<()> {
     let mut tensors = Weights::new();
-    for (name, tensor) in network.named() {
+    for (name, tensor) in learner.network.named() {
         tensors.insert(format!("weight/{name}"), to_array(tensor)?);
     }
-    for (name, array) in average.weights()? {
+    for (name, array) in learner.average.weights()? {
         tensors.insert(format!("average/{name}"), array);
     }
-    for (name, mean, square) in adamw.moments() {
+    for (name, mean, square) in learner.adamw.moments() {
         tensors.insert(format!("mean/{name}"), to_array(mean)?);
         tensors.insert(format!("square/{name}"), to_array(square)?);
     }

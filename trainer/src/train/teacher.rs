@@ -13,11 +13,13 @@ use etalase::preprocess::InputType;
 use etalase::{Classifier, EngineOptions, Tensor as Input, TensorData};
 use tch::{Device, Kind, Tensor};
 
+use super::fit::hex;
+
 /// One teacher or several, whose logits are averaged.
 pub struct Teachers {
     bundles: Vec<Classifier>,
     /// Of the files, as they were named.
-    pub names: Vec<String>,
+    names: Vec<String>,
 }
 
 impl Teachers {
@@ -52,6 +54,12 @@ impl Teachers {
             );
         }
         Ok(())
+    }
+
+    /// Digests of their networks: what they teach.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let digest = |bundle: &Classifier| hex(&bundle.bundle().model_sha256());
+        self.bundles.iter().map(digest).collect()
     }
 
     /// True where nobody teaches.

@@ -286,11 +286,11 @@ impl Program {
                     job,
                     packed,
                     by_tiles,
-                    tiles,
                 } => {
-                    let (pixels, tiles) = match *by_tiles {
-                        Some(pixels) => (0..pixels, range),
-                        None => (range, 0..*tiles),
+                    let (height, width) = job.shape.output;
+                    let (pixels, tiles) = match by_tiles {
+                        true => (0..height * width, range),
+                        false => (range, 0..kernels.conv_tiles(&job.shape)),
                     };
                     kernels.conv(
                         &kernels::Conv {

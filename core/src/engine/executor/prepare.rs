@@ -30,10 +30,8 @@ pub(super) enum Work {
     Conv {
         job: Windowed,
         packed: PackedConv,
-        /// Where threads share tiles: how many pixels there are.
-        by_tiles: Option<usize>,
-        /// Where they share pixels: how many tiles there are.
-        tiles: usize,
+        /// Whether threads share tiles of channels; else they share pixels.
+        by_tiles: bool,
     },
     Depthwise {
         job: Windowed,
@@ -140,12 +138,10 @@ fn prepare(
             let tiles = kernels.conv_tiles(&shape);
             let by_tiles = shares_tiles(&shape, &conv.window, tiles, threads);
             let units = if by_tiles { (tiles, 1) } else { pixels };
-            let by_tiles = by_tiles.then_some(output.pixels());
             let work = Work::Conv {
                 job,
                 packed,
                 by_tiles,
-                tiles,
             };
             (work, units)
         }
@@ -370,9 +366,14 @@ fn in_kernel_order(plan: &Plan, conv: &Convolution, model: &[u8], shape: &Shape)
         }
         WeightOrder::InOut => {
             let mut ordered = vec![0; length];
-            for (input, row) in bytes.chunks_exact(outputs).enumerate() {
-                for (output, weight) in row.iter().enumerate() {
-                    ordered[output * inputs + input] = signed(weight);
+            // Some outputs at a time, so that each is written in order.
+            const TOGETHER: usize = 16;
+            for (block, ordered) in ordered.chunks_mut(TOGETHER * inputs).enumerate() {
+                for (input, row) in bytes.chunks_exact(outputs).enumerate() {
+                    let weights = row[block * TOGETHER..].iter();
+                    for (weight, output) in weights.zip(ordered.chunks_exact_mut(inputs)) {
+                        output[input] = signed(weight);
+                    }
                 }
             }
             ordered

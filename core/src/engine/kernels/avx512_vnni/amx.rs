@@ -116,7 +116,9 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
             unsafe {
                 let inputs = firsts.map(|first| {
                     let rows = first as isize - pixels.start as isize;
-                    patches.first.offset(rows * patches.stride as isize)
+                    patches
+                        .first
+                        .wrapping_offset(rows * patches.stride as isize)
                 });
                 let (stride, steps) = (patches.stride, depth / INPUTS);
                 match (block.pixels.len() > PIXELS, columns.len() == SIDE) {
@@ -203,124 +205,86 @@ impl Block {
                 .weights
                 .as_ptr()
                 .add(self.channel * steps * INPUTS);
+            // Begins, loads and products, stores; the pointers move on in between.
+            macro_rules! products {
+                ($($begin:literal)*; $($step:literal)*; $bytes:literal; $($store:literal)*) => {
+                    asm!(
+                        $($begin,)*
+                        "2:",
+                        $($step,)*
+                        "add {a0}, 64",
+                        "add {a1}, 64",
+                        concat!("add {weights}, ", $bytes),
+                        "dec {steps}",
+                        "jnz 2b",
+                        $($store,)*
+                        bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
+                        zero = in(reg) 0_usize,
+                        a0 = inout(reg) inputs[0] => _,
+                        a1 = inout(reg) inputs[1] => _,
+                        stride = in(reg) stride,
+                        weights = inout(reg) weights => _,
+                        row = in(reg) INPUTS,
+                        steps = inout(reg) steps => _,
+                        sums = in(reg) sums,
+                        out = in(reg) SUMS_STRIDE * 4,
+                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                        options(nostack),
+                    )
+                };
+            }
             match (P, V) {
-                (1, 1) => asm!(
-                    "tileloadd tmm0, [{bias} + {zero}]",
-                    "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{weights} + {row}]",
-                    "tdpbusd tmm0, tmm4, tmm6",
-                    "add {a0}, 64",
-                    "add {weights}, 1024",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{sums} + {out}], tmm0",
-                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
-                    zero = in(reg) 0_usize,
-                    a0 = inout(reg) inputs[0] => _,
-                    stride = in(reg) stride,
-                    weights = inout(reg) weights => _,
-                    row = in(reg) INPUTS,
-                    steps = inout(reg) steps => _,
-                    sums = in(reg) sums,
-                    out = in(reg) SUMS_STRIDE * 4,
-                    out("tmm0") _, out("tmm4") _, out("tmm6") _,
-                    options(nostack),
+                (1, 1) => products!(
+                    "tileloadd tmm0, [{bias} + {zero}]";
+                    "tileloadd tmm4, [{a0} + {stride}]"
+                    "tileloadd tmm6, [{weights} + {row}]"
+                    "tdpbusd tmm0, tmm4, tmm6";
+                    "1024";
+                    "tilestored [{sums} + {out}], tmm0"
                 ),
-                (1, _) => asm!(
-                    "tileloadd tmm0, [{bias} + {zero}]",
-                    "tileloadd tmm1, [{bias} + {zero} + 64]",
-                    "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{weights} + {row}]",
-                    "tileloadd tmm7, [{weights} + {row} + 1024]",
-                    "tdpbusd tmm0, tmm4, tmm6",
-                    "tdpbusd tmm1, tmm4, tmm7",
-                    "add {a0}, 64",
-                    "add {weights}, 2048",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{sums} + {out}], tmm0",
-                    "tilestored [{sums} + {out} + 64], tmm1",
-                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
-                    zero = in(reg) 0_usize,
-                    a0 = inout(reg) inputs[0] => _,
-                    stride = in(reg) stride,
-                    weights = inout(reg) weights => _,
-                    row = in(reg) INPUTS,
-                    steps = inout(reg) steps => _,
-                    sums = in(reg) sums,
-                    out = in(reg) SUMS_STRIDE * 4,
-                    out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _,
-                    out("tmm7") _,
-                    options(nostack),
+                (1, _) => products!(
+                    "tileloadd tmm0, [{bias} + {zero}]"
+                    "tileloadd tmm1, [{bias} + {zero} + 64]";
+                    "tileloadd tmm4, [{a0} + {stride}]"
+                    "tileloadd tmm6, [{weights} + {row}]"
+                    "tileloadd tmm7, [{weights} + {row} + 1024]"
+                    "tdpbusd tmm0, tmm4, tmm6"
+                    "tdpbusd tmm1, tmm4, tmm7";
+                    "2048";
+                    "tilestored [{sums} + {out}], tmm0"
+                    "tilestored [{sums} + {out} + 64], tmm1"
                 ),
-                (_, 1) => asm!(
-                    "tileloadd tmm0, [{bias} + {zero}]",
-                    "tileloadd tmm2, [{bias} + {zero}]",
-                    "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{weights} + {row}]",
-                    "tileloadd tmm5, [{a1} + {stride}]",
-                    "tdpbusd tmm0, tmm4, tmm6",
-                    "tdpbusd tmm2, tmm5, tmm6",
-                    "add {a0}, 64",
-                    "add {a1}, 64",
-                    "add {weights}, 1024",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{sums} + {out}], tmm0",
-                    "tilestored [{sums} + {out} + 2048], tmm2",
-                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
-                    zero = in(reg) 0_usize,
-                    a0 = inout(reg) inputs[0] => _,
-                    a1 = inout(reg) inputs[1] => _,
-                    stride = in(reg) stride,
-                    weights = inout(reg) weights => _,
-                    row = in(reg) INPUTS,
-                    steps = inout(reg) steps => _,
-                    sums = in(reg) sums,
-                    out = in(reg) SUMS_STRIDE * 4,
-                    out("tmm0") _, out("tmm2") _, out("tmm4") _, out("tmm5") _,
-                    out("tmm6") _,
-                    options(nostack),
+                (_, 1) => products!(
+                    "tileloadd tmm0, [{bias} + {zero}]"
+                    "tileloadd tmm2, [{bias} + {zero}]";
+                    "tileloadd tmm4, [{a0} + {stride}]"
+                    "tileloadd tmm6, [{weights} + {row}]"
+                    "tileloadd tmm5, [{a1} + {stride}]"
+                    "tdpbusd tmm0, tmm4, tmm6"
+                    "tdpbusd tmm2, tmm5, tmm6";
+                    "1024";
+                    "tilestored [{sums} + {out}], tmm0"
+                    "tilestored [{sums} + {out} + 2048], tmm2"
                 ),
-                _ => asm!(
-                    "tileloadd tmm0, [{bias} + {zero}]",
-                    "tileloadd tmm1, [{bias} + {zero} + 64]",
-                    "tileloadd tmm2, [{bias} + {zero}]",
-                    "tileloadd tmm3, [{bias} + {zero} + 64]",
-                    "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{weights} + {row}]",
-                    "tileloadd tmm7, [{weights} + {row} + 1024]",
-                    "tileloadd tmm5, [{a1} + {stride}]",
-                    "tdpbusd tmm0, tmm4, tmm6",
-                    "tdpbusd tmm1, tmm4, tmm7",
-                    "tdpbusd tmm2, tmm5, tmm6",
-                    "tdpbusd tmm3, tmm5, tmm7",
-                    "add {a0}, 64",
-                    "add {a1}, 64",
-                    "add {weights}, 2048",
-                    "dec {steps}",
-                    "jnz 2b",
-                    "tilestored [{sums} + {out}], tmm0",
-                    "tilestored [{sums} + {out} + 64], tmm1",
-                    "tilestored [{sums} + {out} + 2048], tmm2",
-                    "tilestored [{sums} + {out} + 2112], tmm3",
-                    bias = in(reg) job.packed.bias.as_ptr().add(self.channel),
-                    zero = in(reg) 0_usize,
-                    a0 = inout(reg) inputs[0] => _,
-                    a1 = inout(reg) inputs[1] => _,
-                    stride = in(reg) stride,
-                    weights = inout(reg) weights => _,
-                    row = in(reg) INPUTS,
-                    steps = inout(reg) steps => _,
-                    sums = in(reg) sums,
-                    out = in(reg) SUMS_STRIDE * 4,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
+                _ => products!(
+                    "tileloadd tmm0, [{bias} + {zero}]"
+                    "tileloadd tmm1, [{bias} + {zero} + 64]"
+                    "tileloadd tmm2, [{bias} + {zero}]"
+                    "tileloadd tmm3, [{bias} + {zero} + 64]";
+                    "tileloadd tmm4, [{a0} + {stride}]"
+                    "tileloadd tmm6, [{weights} + {row}]"
+                    "tileloadd tmm7, [{weights} + {row} + 1024]"
+                    "tileloadd tmm5, [{a1} + {stride}]"
+                    "tdpbusd tmm0, tmm4, tmm6"
+                    "tdpbusd tmm1, tmm4, tmm7"
+                    "tdpbusd tmm2, tmm5, tmm6"
+                    "tdpbusd tmm3, tmm5, tmm7";
+                    "2048";
+                    "tilestored [{sums} + {out}], tmm0"
+                    "tilestored [{sums} + {out} + 64], tmm1"
+                    "tilestored [{sums} + {out} + 2048], tmm2"
+                    "tilestored [{sums} + {out} + 2112], tmm3"
                 ),
             }
         }
