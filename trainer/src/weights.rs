@@ -87,17 +87,31 @@ pub fn load(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
 /// Seeded random weights of a sensible size (He et al. 2015) with batch norms that change what passes: for tests and
 /// for measuring networks that have no trained weights.
 pub fn random(graph: &Graph, seed: u64) -> Weights {
+    drawn(graph, seed, |suffix, normal| match suffix {
+        "weight" | "running_var" => normal.abs() * 0.5 + 0.5,
+        _ => normal * 0.1,
+    })
+}
+
+/// What training from scratch begins with: seeded kernels (He et al. 2015), batch norms that change nothing.
+pub fn initial(graph: &Graph, seed: u64) -> Weights {
+    drawn(graph, seed, |suffix, normal| match suffix {
+        "weight" | "running_var" => normal.ones_like(),
+        _ => normal.zeros_like(),
+    })
+}
+
+/// Kernels by He et al. 2015; `vector` makes the others from their suffix and normally distributed numbers.
+fn drawn(graph: &Graph, seed: u64, vector: impl Fn(&str, Tensor) -> Tensor) -> Weights {
     tch::manual_seed(seed as i64);
     let draw = |(parameter, gain): (Parameter, f64)| {
         let count: usize = parameter.shape.iter().product();
         let normal = Tensor::randn([count as i64], (Kind::Float, Device::Cpu));
-        let values = match parameter.name.rsplit('.').next() {
-            Some("weight") if parameter.shape.len() > 1 => {
-                let fan_in: usize = parameter.shape[1..].iter().product();
-                normal * (gain / fan_in as f64).sqrt()
-            }
-            Some("weight" | "running_var") => normal.abs() * 0.5 + 0.5,
-            _ => normal * 0.1,
+        let values = if parameter.shape.len() > 1 {
+            let fan_in: usize = parameter.shape[1..].iter().product();
+            normal * (gain / fan_in as f64).sqrt()
+        } else {
+            vector(parameter.name.rsplit('.').next().unwrap_or(""), normal)
         };
         let mut data = vec![0.0_f32; count];
         values.copy_data(&mut data, count);
@@ -171,6 +185,24 @@ mod tests {
         let metadata = HashMap::from([("backbone".to_owned(), "x".to_owned())]);
         save(&path, &weights, metadata.clone()).unwrap();
         assert_eq!(load(&path).unwrap(), (weights, metadata));
+    }
+
+    #[test]
+    fn batch_norms_begin_without_changing_anything() {
+        let graph = crate::backbones::Backbone::MobileNetV2.features(64);
+        let weights = initial(&graph, 1);
+        assert_eq!(weights, initial(&graph, 1));
+        assert!(weights["bn_Conv1.weight"].data.iter().all(|&v| v == 1.0));
+        assert!(
+            weights["bn_Conv1.running_var"]
+                .data
+                .iter()
+                .all(|&v| v == 1.0)
+        );
+        assert!(weights["bn_Conv1.bias"].data.iter().all(|&v| v == 0.0));
+        let kernel = &weights["Conv1.weight"].data;
+        let square = kernel.iter().map(|v| v * v).sum::<f32>() / kernel.len() as f32;
+        assert!((square * 27.0 - 1.0).abs() < 0.3, "{square}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decision::top_k;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 const ECE_BINS: usize = 15;
 
 /// One class's figures, each 0 to 1, and 0 where it has no denominator.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClassMetrics {
     /// Of the photos taken for this class, the part that is of it.
     pub precision: f64,
@@ -25,7 +25,7 @@ pub struct ClassMetrics {
 
 /// The figures over an evaluation; as JSON, what `etalase eval --json` prints.
 /// Ratios are 0 where nothing was recorded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Photos that were classified.
     pub photos: u64,
