@@ -13,6 +13,9 @@ use crate::graph::Graph;
 use crate::keras;
 use crate::weights::{self, Weights, shapes};
 
+/// What is said of a network's first weights where no file gave them ([`weights::initial`]).
+pub const FROM_SCRATCH: &str = "from scratch";
+
 /// torch's epsilon of batch norms.
 const TORCH_EPSILON: f64 = 1e-5;
 

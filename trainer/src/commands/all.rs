@@ -1,8 +1,11 @@
-//! `etalase-trainer all`: from photos to the bundle that phones open, in one command.
+//! `etalase-trainer all`: from photos to the bundles that phones open, and one report that compares them.
+//!
+//! Whatever can be known to be wrong is found for all backbones before the first one trains, and the report is written
+//! after each: what was done is there, whatever ends the rest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use etalase::bundle::Bundle;
 use etalase::evaluation::Metrics;
@@ -11,78 +14,206 @@ use etalase::{Classifier, EngineOptions};
 use etalase_trainer::data;
 use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
-use etalase_trainer::report::{self, EVALUATION, Figures, REPORT};
+use etalase_trainer::predictions::{self, PREDICTIONS};
+use etalase_trainer::pretrained::FROM_SCRATCH;
+use etalase_trainer::report::{self, Cost, EVALUATION, Figures, REPORT};
+use etalase_trainer::timing;
 use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::fit::{CHECKPOINT, fit};
-use etalase_trainer::train::measure::bundle_metrics;
-use etalase_trainer::train::recipe::RecipeFlags;
-use etalase_trainer::train::search::SEARCH;
+use etalase_trainer::train::history::{HISTORY, History};
+use etalase_trainer::train::recipe::{Recipe, RecipeFlags};
+use etalase_trainer::train::search::{FitResult, SEARCH};
+use etalase_trainer::train::state::STATE;
 use serde_json::json;
 
 use super::evaluate::evaluate;
 use super::export::float_onnx;
 use super::quantize::int8_onnx;
 use super::search::search;
-use super::source::{RunFlags, Source};
+use super::several::Several;
+use super::source::{Compute, Photos, RunFlags, Source};
 
-/// The whole chain: search, fit, evaluate, export, quantize, pack, report.
+/// The whole chain, for each backbone: search, fit, evaluate, export, quantize, pack, report.
 #[derive(Args)]
 pub struct All {
     #[command(flatten)]
-    source: Source,
-    /// How a photo fills the input: stretch, letterbox or center-crop; searched where not given
+    photos: Photos,
+    #[command(flatten)]
+    several: Several,
+    /// Side of the networks' inputs in pixels; each backbone's own where not given: 224, nasnet_large 331
+    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    size: Option<u32>,
+    /// How a photo fills the input: stretch, letterbox or center-crop. Where not given, a search with the first backbone
+    /// that has weights decides; letterbox where none has
     #[arg(long)]
     fit: Option<Fit>,
-    /// Go on from the checkpoint that stands in the folder, without search and fit
+    /// Go on from the checkpoints that stand in the folder, without search and fit
     #[arg(long)]
     trained: bool,
-    /// Name, labels, data and licences for the bundle, JSON; plain ones where not given
+    /// Name, labels, data and licences for the bundles, JSON; plain ones where not given
     #[arg(long, value_name = "FILE")]
     about: Option<PathBuf>,
     /// Calibration photos, taken from the training photos
     #[arg(long, default_value_t = 512)]
     calibration_photos: usize,
-    /// Folder for everything that comes out
+    /// Folder for everything that comes out: the report, and a folder per backbone
     #[arg(short, long, value_name = "DIR", default_value = "out/run")]
     out: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
     #[command(flatten)]
     run: RunFlags,
     #[command(flatten)]
     recipe: RecipeFlags,
 }
 
+/// One backbone's part.
+struct Part {
+    source: Source,
+    recipe: Recipe,
+    folder: PathBuf,
+}
+
 impl All {
     /// Runs it.
     pub fn run(self) -> Result<()> {
-        let about: Option<About> = self.about.as_deref().map(read_json).transpose()?;
-        if let (Some(about), Some(path)) = (&about, &self.about) {
-            let classes = data::classes(&self.source.training_photos()?);
-            about
-                .check(&classes)
-                .with_context(|| path.display().to_string())?;
+        let parts = self.parts()?;
+        let about = self.about()?;
+        for part in &parts {
+            self.check(part)
+                .with_context(|| part.source.backbone.to_string())?;
         }
-        let checkpoint = if self.trained {
-            Checkpoint::load(&self.out.join(CHECKPOINT))?
+        let fit_mode = match self.trained {
+            true => None,
+            false => Some(self.fit_mode(&parts)?),
+        };
+        for part in &parts {
+            let backbone = part.source.backbone;
+            if parts.len() > 1 {
+                eprintln!("== {backbone}");
+            }
+            self.chain(part, fit_mode, about.as_ref())
+                .with_context(|| backbone.to_string())?;
+            report::write(&self.out)?;
+        }
+        eprintln!("the report is {}", self.out.join(REPORT).display());
+        Ok(())
+    }
+
+    /// What each backbone is trained with, and where.
+    fn parts(&self) -> Result<Vec<Part>> {
+        let (mut weights, epochs) = (self.several.weights()?, self.several.epochs()?);
+        let recipe = self.recipe.resolve()?;
+        let mut parts = Vec::new();
+        for &backbone in &self.several.backbones.0 {
+            let mut recipe = recipe.clone();
+            if let Some(&epochs) = epochs.get(backbone.name()) {
+                recipe.epochs = epochs;
+            }
+            let source = Source {
+                photos: self.photos.clone(),
+                backbone,
+                weights: weights.remove(backbone.name()),
+                size: self.size,
+                compute: self.compute.clone(),
+            };
+            parts.push(Part {
+                source,
+                recipe,
+                folder: self.out.join(backbone.name()),
+            });
+        }
+        Ok(parts)
+    }
+
+    /// What the user says of the bundles, checked against the classes.
+    fn about(&self) -> Result<Option<About>> {
+        let Some(path) = &self.about else {
+            return Ok(None);
+        };
+        let about: About = read_json(path)?;
+        about
+            .check(&data::classes(&self.photos.training()?))
+            .with_context(|| path.display().to_string())?;
+        Ok(Some(about))
+    }
+
+    /// Refuses what would end the run when its turn comes: no checkpoint, a run that is in the way, unusable weights.
+    fn check(&self, part: &Part) -> Result<()> {
+        if self.trained {
+            return Checkpoint::load(&part.folder.join(CHECKPOINT)).map(drop);
+        }
+        if !self.run.resume && !self.run.restart {
+            let history = part.folder.join(HISTORY);
+            let finished = history.exists() && read_json::<History>(&history)?.finished;
+            if finished || part.folder.join(STATE).exists() {
+                bail!(
+                    "{} holds a run already: --resume goes on with it, --restart begins anew",
+                    part.folder.display()
+                );
+            }
+        }
+        if part.source.weights.is_some() {
+            part.source.features(part.recipe.seed)?;
+        }
+        Ok(())
+    }
+
+    /// How photos fill the input: as asked for, as this run has found before, or by a search.
+    fn fit_mode(&self, parts: &[Part]) -> Result<Fit> {
+        let path = self.out.join(SEARCH);
+        let searcher = parts.iter().find(|part| part.source.weights.is_some());
+        let (None, Some(searcher)) = (self.fit, searcher) else {
+            // The table of an earlier search would speak of another run.
+            let _ = std::fs::remove_file(&path);
+            return Ok(self.fit.unwrap_or(Fit::Letterbox));
+        };
+        let results: Vec<FitResult> = if self.run.resume && path.exists() {
+            read_json(&path)?
         } else {
-            self.train()?
+            let results = search(&searcher.source, &searcher.recipe)?;
+            write_json(&path, &results)?;
+            results
+        };
+        Ok(results.first().context("nothing was searched")?.fit)
+    }
+
+    /// One backbone, from photos to its bundle and its figures.
+    fn chain(&self, part: &Part, fit_mode: Option<Fit>, about: Option<&About>) -> Result<()> {
+        let Part { source, folder, .. } = part;
+        let mut figures = Figures {
+            weights: self.origin(part)?,
+            ..Figures::default()
+        };
+        let checkpoint = match fit_mode {
+            None => Checkpoint::load(&folder.join(CHECKPOINT))?,
+            Some(mode) => {
+                let (recipe, out) = (part.recipe.clone(), folder.clone());
+                let job = source.job(mode, recipe, out, &self.run)?;
+                // Figures of an earlier run are not this one's.
+                write_json(&folder.join(EVALUATION), &figures)?;
+                fit(job)?
+            }
         };
         let description = &checkpoint.description;
-        let about =
-            about.unwrap_or_else(|| About::plain(&description.backbone, &description.classes));
-        let device = self.source.compute.device();
+        let plain = || About::plain(&description.backbone, &description.classes);
+        let about = about.map_or_else(plain, About::clone);
+        let device = self.compute.device();
 
-        let float = evaluate(&checkpoint, &self.source.validation, device)?;
+        let float = evaluate(&checkpoint, &self.photos.validation, device)?;
         eprintln!("float: accuracy {:.2} %", 100.0 * float.accuracy);
-        files::write(&self.out.join("float.onnx"), &float_onnx(&checkpoint)?)?;
-        let photos = data::folders(&self.source.train)?;
+        let float_model = float_onnx(&checkpoint)?;
+        files::write(&folder.join("float.onnx"), &float_model)?;
+        let photos = data::folders(&self.photos.train)?;
         let int8_model = int8_onnx(&checkpoint, &photos, self.calibration_photos, device)?;
-        files::write(&self.out.join("int8.onnx"), &int8_model)?;
+        files::write(&folder.join("int8.onnx"), &int8_model)?;
 
         // The card states int8 accuracy as core measures it, so a first bundle without that figure is measured.
         let pack = |accuracy: &Accuracy| {
             let training = json!({
                 "epoch": description.epoch,
                 "recipe": description.recipe,
+                "weights": self.origin(part)?,
                 "calibration_photos": self.calibration_photos,
             });
             let Checkpoint { description: d, .. } = &checkpoint;
@@ -99,8 +230,9 @@ impl All {
         let mut accuracy = accuracy_of(&float, &about.validation);
         let draft = Bundle::from_bytes(pack(&accuracy)?.to_bytes()?)?;
         let classifier = Classifier::new(draft, &EngineOptions::default())?;
-        let int8 = bundle_metrics(&classifier, &data::folders(&self.source.validation)?)?;
+        let (int8, answers) = predictions::classify(&classifier, &self.photos.held_out()?)?;
         eprintln!("int8:  accuracy {:.2} %", 100.0 * int8.accuracy);
+        predictions::write(&folder.join(PREDICTIONS), &answers)?;
         accuracy.int8 = Some(Measured {
             accuracy: int8.accuracy,
             photos: int8.photos,
@@ -109,43 +241,37 @@ impl All {
                 about.name, about.validation
             ),
         });
-        let path = self.out.join(format!("{}.etalase", about.name));
+        let path = folder.join(format!("{}.etalase", about.name));
         pack(&accuracy)?.write_to(&path)?;
+        let packed = Bundle::open(&path)?;
+        eprintln!("{}: {} bytes", path.display(), packed.len_bytes());
 
-        let figures = Figures {
-            float: Some(serde_json::to_value(&float)?),
-            int8: Some(serde_json::to_value(&int8)?),
-        };
-        write_json(&self.out.join(EVALUATION), &figures)?;
-        report::write(&self.out)?;
-        let bytes = std::fs::metadata(&path)
-            .with_context(|| path.display().to_string())?
-            .len();
-        eprintln!(
-            "{}: {bytes} bytes; the report is {}",
-            path.display(),
-            self.out.join(REPORT).display()
-        );
-        Ok(())
+        let graph = checkpoint.graph()?;
+        figures.cost = Some(Cost {
+            parameters: graph.parameter_count(),
+            multiply_adds: graph.multiply_adds(),
+            float_bytes: float_model.len(),
+            int8_bytes: int8_model.len(),
+            bundle_bytes: usize::try_from(packed.len_bytes())?,
+            timing: timing::one_thread(packed)?,
+        });
+        (figures.float, figures.int8) = (Some(float), Some(int8));
+        write_json(&folder.join(EVALUATION), &figures)
     }
 
-    fn train(&self) -> Result<Checkpoint> {
-        let recipe = self.recipe.resolve()?;
-        let fit_mode = match self.fit {
-            Some(fit) => {
-                // The table of an earlier search would speak of another run.
-                let _ = std::fs::remove_file(self.out.join(SEARCH));
-                fit
-            }
-            None => {
-                let results = search(&self.source, &recipe)?;
-                write_json(&self.out.join(SEARCH), &results)?;
-                results.first().context("nothing was searched")?.fit
-            }
-        };
-        fit(self
-            .source
-            .job(fit_mode, recipe, self.out.clone(), &self.run)?)
+    /// Where a network's first weights came from; what was trained before told so then.
+    fn origin(&self, part: &Part) -> Result<Option<String>> {
+        if let Some(file) = &part.source.weights {
+            let name = file.file_name().map_or(file.as_path(), Path::new);
+            return Ok(Some(name.display().to_string()));
+        }
+        if !self.trained {
+            return Ok(Some(FROM_SCRATCH.to_owned()));
+        }
+        match part.folder.join(EVALUATION) {
+            path if path.exists() => Ok(read_json::<Figures>(&path)?.weights),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod output;
 mod quantize;
 mod report;
 mod search;
+mod several;
 mod source;
 
 use anyhow::Result;
@@ -34,11 +35,11 @@ enum Command {
     Export(export::Export),
     /// Calibrate on photos and write an int8 ONNX model
     Quantize(quantize::Quantize),
-    /// Write the HTML report of a run's folder
+    /// Write the report of a folder's runs: HTML, JSON, CSV
     Report(report::Report),
     /// Measure training and inference speed in photos a second
     Benchmark(benchmark::Benchmark),
-    /// The whole chain: search, fit, evaluate, export, quantize, pack, report
+    /// The whole chain for one backbone or several: search, fit, evaluate, export, quantize, pack, report
     All(all::All),
 }
 

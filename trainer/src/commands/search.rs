@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use etalase::photo::Fit;
-use etalase_trainer::data;
 use etalase_trainer::files::write_json;
 use etalase_trainer::train::recipe::{Recipe, RecipeFlags};
 use etalase_trainer::train::search::{FitResult, SEARCH, compare_fits};
@@ -42,9 +41,9 @@ impl Search {
 pub fn search(source: &Source, recipe: &Recipe) -> Result<Vec<FitResult>> {
     compare_fits(
         source.backbone,
-        &source.features()?,
-        &source.training_photos()?,
-        &data::folders(&source.validation)?,
+        &source.features(recipe.seed)?,
+        &source.photos.training()?,
+        &source.photos.held_out()?,
         source.size(),
         &Fit::ALL,
         recipe,

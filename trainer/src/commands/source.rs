@@ -17,12 +17,34 @@ use etalase_trainer::train::fit::Job;
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::train::state::Start;
 use etalase_trainer::train::teacher::Teachers;
-use etalase_trainer::weights::Weights;
+use etalase_trainer::weights::{self, Weights};
 use tch::Device;
 
 /// Which photos, which network.
 #[derive(Args, Clone)]
 pub struct Source {
+    /// The photos
+    #[command(flatten)]
+    pub photos: Photos,
+    /// Network to train
+    #[arg(long, default_value = "mobilenet_v1")]
+    pub backbone: Backbone,
+    /// ImageNet weights of the network without top: Keras' .h5, this trainer's .safetensors, or for densenet121
+    /// torchvision's or timm's .safetensors
+    // Without a file a network is trained from scratch: `all` may do so, here forgetting it must not.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub weights: Option<PathBuf>,
+    /// Side of the network's input in pixels; the backbone's own where not given: 224, nasnet_large 331
+    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    pub size: Option<u32>,
+    /// Device and number format
+    #[command(flatten)]
+    pub compute: Compute,
+}
+
+/// What to fit, and what to choose by.
+#[derive(Args, Clone)]
+pub struct Photos {
     /// Training photos, a folder per class
     #[arg(long, value_name = "DIR")]
     pub train: PathBuf,
@@ -35,19 +57,23 @@ pub struct Source {
     /// JSON object from labels of labels.csv to class names; labels that it doesn't name are left out
     #[arg(long, value_name = "FILE", requires = "extra")]
     pub label_map: Option<PathBuf>,
-    /// Network to train
-    #[arg(long, default_value = "mobilenet_v1")]
-    pub backbone: Backbone,
-    /// ImageNet weights of the network without top: Keras' .h5, this trainer's .safetensors, or for densenet121
-    /// torchvision's or timm's .safetensors
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
-    /// Side of the network's input in pixels; the backbone's own where not given: 224, nasnet_large 331
-    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
-    pub size: Option<u32>,
-    /// Device and number format
-    #[command(flatten)]
-    pub compute: Compute,
+}
+
+impl Photos {
+    /// The training photos, `extra` included.
+    pub fn training(&self) -> Result<Vec<Labelled>> {
+        let mut photos = data::folders(&self.train)?;
+        if let (Some(dir), Some(map)) = (&self.extra, &self.label_map) {
+            let map: BTreeMap<String, String> = read_json(map)?;
+            photos.extend(data::labelled_folder(dir, &map)?);
+        }
+        Ok(photos)
+    }
+
+    /// The photos to choose by.
+    pub fn held_out(&self) -> Result<Vec<Labelled>> {
+        data::folders(&self.validation)
+    }
 }
 
 /// How a run begins and is kept.
@@ -143,16 +169,6 @@ fn has_fast_bf16() -> bool {
 }
 
 impl Source {
-    /// The training photos, `extra` included.
-    pub fn training_photos(&self) -> Result<Vec<Labelled>> {
-        let mut photos = data::folders(&self.train)?;
-        if let (Some(dir), Some(map)) = (&self.extra, &self.label_map) {
-            let map: BTreeMap<String, String> = read_json(map)?;
-            photos.extend(data::labelled_folder(dir, &map)?);
-        }
-        Ok(photos)
-    }
-
     /// Side of the network's input in pixels.
     pub fn size(&self) -> u32 {
         self.size.unwrap_or(self.backbone.default_size())
@@ -163,11 +179,16 @@ impl Source {
         // The checkpoint says how many they were, whatever the default becomes.
         recipe.freeze_layers = Some(recipe.frozen(self.backbone));
         recipe.trained_blocks = None;
+        if self.weights.is_none() {
+            // Random layers are worth neither keeping nor probing.
+            recipe.freeze_layers = Some(0);
+            recipe.probe_steps = 0;
+        }
         Ok(Job {
             backbone: self.backbone,
-            features: self.features()?,
-            train: self.training_photos()?,
-            validation: data::folders(&self.validation)?,
+            features: self.features(recipe.seed)?,
+            train: self.photos.training()?,
+            validation: self.photos.held_out()?,
             preprocess: Preprocess::u8_nhwc(self.size(), self.size(), fit),
             recipe,
             device: self.compute.device(),
@@ -179,8 +200,15 @@ impl Source {
         })
     }
 
-    /// The trunk's weights, centred on the zero point.
-    pub fn features(&self) -> Result<Weights> {
-        pretrained::load(self.backbone, &self.weights, self.size())
+    /// The trunk's weights, centred on the zero point; without a file random ones, drawn from the seed.
+    pub fn features(&self, seed: u64) -> Result<Weights> {
+        match &self.weights {
+            Some(path) => pretrained::load(self.backbone, path, self.size()),
+            None => {
+                self.backbone.check_size(self.size())?;
+                let graph = self.backbone.features(self.size() as usize);
+                Ok(weights::initial(&graph, seed))
+            }
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! Runs a network over photos and measures its answers with the same metrics that `etalase eval` reports.
 
-use anyhow::{Context, Result};
-use etalase::Classifier;
+use anyhow::Result;
 use etalase::decision::softmax;
 use etalase::evaluation::{Evaluation, Metrics};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::backbones::Normalization;
-use crate::data::{Dataset, Labelled};
+use crate::data::Dataset;
 use crate::network::{Mode, Network};
 use crate::progress;
 
@@ -53,25 +52,4 @@ pub fn metrics(logits: &Tensor, targets: &Tensor, classes: &[String]) -> Result<
 /// Mean cross-entropy of logits `[n, classes]`.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> f64 {
     logits.cross_entropy_for_logits(targets).double_value(&[])
-}
-
-/// Runs a bundle over labelled photos through core, exactly as a phone would, and measures its answers.
-pub fn bundle_metrics(classifier: &Classifier, photos: &[Labelled]) -> Result<Metrics> {
-    let classes = &classifier.bundle().manifest().classes;
-    let mut evaluation = Evaluation::new(classes.clone());
-    let bar = progress::bar(photos.len() as u64, "classifying with core");
-    for photo in photos {
-        let bytes = etalase::files::read(&photo.path)?;
-        let answer = classifier
-            .classify(&bytes)
-            .map_err(|e| e.context(photo.path.display()))?;
-        let truth = classes.iter().position(|class| *class == photo.class);
-        evaluation.record(
-            truth.with_context(|| format!("{:?} is no class of the bundle", photo.class))?,
-            &answer.scores,
-        )?;
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(evaluation.metrics())
 }
