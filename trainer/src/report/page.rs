@@ -15,7 +15,7 @@ use crate::pretrained::FROM_SCRATCH;
 use crate::train::history::Epoch;
 
 /// Charts of all runs, pixels.
-const LARGE: (u32, u32) = (480, 290);
+const LARGE: (u32, u32) = (430, 260);
 /// Charts of one run, pixels.
 const SMALL: (u32, u32) = (380, 200);
 

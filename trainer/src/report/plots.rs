@@ -104,7 +104,8 @@ pub fn chart(title: &str, unit: Unit, size: (u32, u32), lines: &[Line]) -> Resul
                 .draw_series(LineSeries::new(points(), style))
                 .map_err(|e| failed(&e))?;
             if line.values.len() <= MOST_POINTS {
-                let point = |at| Circle::new(at, 3, line.colour.filled());
+                let radius = if epochs == 1 { 5 } else { 3 };
+                let point = |at| Circle::new(at, radius, line.colour.filled());
                 chart
                     .draw_series(points().map(point))
                     .map_err(|e| failed(&e))?;

@@ -40,7 +40,7 @@ details{margin:1rem 0}summary{cursor:pointer;font-weight:600}details>*{margin-to
 .mistakes img{display:block;max-width:112px;max-height:112px;border-radius:4px}
 .mistakes figcaption{font-weight:400;font-size:.8rem;line-height:1.35;text-align:center;overflow-wrap:anywhere;padding-top:.25rem}
 .none{color:var(--soft);font-size:.8rem;border:1px dashed var(--line);border-radius:4px;padding:2.4rem .9rem}
-@media(max-width:40rem){main{padding:.75rem}section{padding:.9rem;margin:.9rem 0}th,td{padding:.25rem .35rem}table{font-size:.82rem}
+@media(max-width:40rem){main{padding:.75rem}section{padding:.9rem;margin:.9rem 0}th,td{padding:.25rem .28rem}table{font-size:.82rem}thead th{font-size:.76rem}
 .summary small{max-width:7rem}.heat th,.heat td{padding:.2rem .15rem}.heat tbody td{min-width:1.5rem}
 .mistakes{grid-template-columns:repeat(auto-fill,minmax(6.2rem,1fr))}.mistakes img{max-width:100%}}
 ";
