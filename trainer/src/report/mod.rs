@@ -1,7 +1,7 @@
 //! Compares what was trained: one HTML page that opens offline, the same figures as JSON, and the summary as CSV.
 //!
 //! It is made from what the other steps left in a folder: a folder per backbone, or one run alone, and the searches'
-//! results. [`gather`] reads and counts, [`page`] shows: what stands in the page stands in the JSON, thumbnails apart.
+//! results. [`gather`] reads and counts, `page` shows: what stands in the page stands in the JSON, thumbnails apart.
 
 mod categories;
 mod figures;
