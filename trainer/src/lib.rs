@@ -2,6 +2,7 @@
 //!
 //! `etalase-trainer` is a thin command line over this library.
 
+pub mod allocator;
 pub mod backbones;
 pub mod data;
 pub mod export;

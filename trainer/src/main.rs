@@ -5,6 +5,7 @@ mod commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    etalase_trainer::allocator::keep_freed_memory();
     match commands::run() {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads has seen enough.

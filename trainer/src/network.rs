@@ -229,7 +229,7 @@ impl Network {
                 x * per_channel("weight")? + per_channel("bias")?
             }
             Op::Relu => x.relu(),
-            Op::Relu6 => x.clamp(0.0, 6.0),
+            Op::Relu6 => x.relu6(),
             Op::Add => inputs[1..]
                 .iter()
                 .fold(x.shallow_clone(), |sum, y| sum + *y),
