@@ -13,7 +13,7 @@ use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::quantize::calibrate;
 use etalase_trainer::train::checkpoint::Checkpoint;
-use etalase_trainer::train::fit::{CHECKPOINT, Job, fit};
+use etalase_trainer::train::fit::{CHECKPOINT, Job, Keep, fit};
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::train::state::Start;
 use etalase_trainer::train::teacher::Teachers;
@@ -41,6 +41,7 @@ fn job(dir: &Path, out: &str) -> Job {
         device: Device::Cpu,
         precision: Precision::F32,
         out: dir.join(out),
+        keep: Keep::Best,
         start: Start::New,
         save_every: Duration::ZERO,
     }

@@ -13,7 +13,7 @@ use etalase_trainer::export::float_model;
 use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
-use etalase_trainer::train::fit::{Job, fit};
+use etalase_trainer::train::fit::{Job, Keep, fit};
 use etalase_trainer::train::measure::outputs;
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::train::state::Start;
@@ -107,6 +107,7 @@ fn job(dir: &Path, out: &str, teachers: &[PathBuf]) -> Job {
         device: Device::Cpu,
         precision: Precision::F32,
         out: dir.join(out),
+        keep: Keep::Best,
         start: Start::New,
         save_every: Duration::from_secs(600),
     }

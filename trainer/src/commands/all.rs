@@ -133,7 +133,7 @@ impl All {
         };
         let about: About = read_json(path)?;
         about
-            .check(&data::classes(&self.photos.training()?))
+            .check(&data::classes(&self.photos.all()?))
             .with_context(|| path.display().to_string())?;
         Ok(Some(about))
     }
@@ -200,12 +200,17 @@ impl All {
         let about = about.map_or_else(plain, About::clone);
         let device = self.compute.device();
 
-        let float = evaluate(&checkpoint, &self.photos.validation, device)?;
+        let sides = self.photos.sides(&part.recipe)?;
+        let float = evaluate(&checkpoint, &sides.validation, device)?;
         eprintln!("float: accuracy {:.2} %", 100.0 * float.accuracy);
         let float_model = float_onnx(&checkpoint)?;
         files::write(&folder.join("float.onnx"), &float_model)?;
-        let photos = data::folders(&self.photos.train)?;
-        let int8_model = int8_onnx(&checkpoint, &photos, self.calibration_photos, device)?;
+        let int8_model = int8_onnx(
+            &checkpoint,
+            &sides.training,
+            self.calibration_photos,
+            device,
+        )?;
         files::write(&folder.join("int8.onnx"), &int8_model)?;
 
         // The card states int8 accuracy as core measures it, so a first bundle without that figure is measured.
@@ -230,7 +235,7 @@ impl All {
         let mut accuracy = accuracy_of(&float, &about.validation);
         let draft = Bundle::from_bytes(pack(&accuracy)?.to_bytes()?)?;
         let classifier = Classifier::new(draft, &EngineOptions::default())?;
-        let (int8, answers) = predictions::classify(&classifier, &self.photos.held_out()?)?;
+        let (int8, answers) = predictions::classify(&classifier, &sides.validation)?;
         eprintln!("int8:  accuracy {:.2} %", 100.0 * int8.accuracy);
         predictions::write(&folder.join(PREDICTIONS), &answers)?;
         accuracy.int8 = Some(Measured {

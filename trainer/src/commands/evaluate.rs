@@ -1,11 +1,11 @@
 //! `etalase-trainer evaluate`: a checkpoint's float network, measured.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use etalase::evaluation::Metrics;
-use etalase_trainer::data::{self, Dataset};
+use etalase_trainer::data::{self, Dataset, Labelled};
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::measure::{metrics, outputs};
@@ -34,7 +34,11 @@ impl Evaluate {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
-        let metrics = evaluate(&checkpoint, &self.photos, self.processor.device())?;
+        let metrics = evaluate(
+            &checkpoint,
+            &data::folders(&self.photos)?,
+            self.processor.device(),
+        )?;
         if self.json {
             output::line(serde_json::to_string(&metrics)?)?;
         } else {
@@ -51,11 +55,10 @@ impl Evaluate {
 }
 
 /// Measures in f32, whatever the network was trained in.
-pub fn evaluate(checkpoint: &Checkpoint, photos: &Path, device: Device) -> Result<Metrics> {
+pub fn evaluate(checkpoint: &Checkpoint, photos: &[Labelled], device: Device) -> Result<Metrics> {
     let description = &checkpoint.description;
-    let photos = data::folders(photos)?;
     let photos = Dataset::load(
-        &photos,
+        photos,
         &description.classes,
         &description.preprocess,
         "decoding photos",

@@ -2,6 +2,7 @@
 
 mod all;
 mod benchmark;
+mod cross_validate;
 mod evaluate;
 mod export;
 mod fit;
@@ -11,6 +12,7 @@ mod report;
 mod search;
 mod several;
 mod source;
+mod sweep;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -29,6 +31,10 @@ enum Command {
     Fit(fit::Fit),
     /// Compare ways of fitting photos into the input, by a probe on the frozen trunk
     Search(search::Search),
+    /// Search learning rate, validation split and trained blocks, each by training
+    Sweep(sweep::Sweep),
+    /// Train on all senders but a fold's, fold by fold, and measure on those
+    CrossValidate(cross_validate::CrossValidate),
     /// Measure a checkpoint's float network on a folder of photos per class
     Evaluate(evaluate::Evaluate),
     /// Write a float ONNX model
@@ -48,6 +54,8 @@ pub fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Fit(command) => command.run(),
         Command::Search(command) => command.run(),
+        Command::Sweep(command) => command.run(),
+        Command::CrossValidate(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),

@@ -39,11 +39,12 @@ impl Search {
 
 /// Probes all ways of fitting, the best first.
 pub fn search(source: &Source, recipe: &Recipe) -> Result<Vec<FitResult>> {
+    let sides = source.photos.sides(recipe)?;
     compare_fits(
         source.backbone,
         &source.features(recipe.seed)?,
-        &source.photos.training()?,
-        &source.photos.held_out()?,
+        &sides.training,
+        &sides.validation,
         source.size(),
         &Fit::ALL,
         recipe,

@@ -13,7 +13,8 @@ use etalase_trainer::data::{self, Labelled};
 use etalase_trainer::files::read_json;
 use etalase_trainer::network::Precision;
 use etalase_trainer::pretrained;
-use etalase_trainer::train::fit::Job;
+use etalase_trainer::split::{self, Senders};
+use etalase_trainer::train::fit::{Job, Keep};
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::train::state::Start;
 use etalase_trainer::train::teacher::Teachers;
@@ -48,9 +49,13 @@ pub struct Photos {
     /// Training photos, a folder per class
     #[arg(long, value_name = "DIR")]
     pub train: PathBuf,
-    /// Photos to choose by, a folder per class
+    /// Photos to choose by, a folder per class; where not given, a share of the training photos is held out (recipe:
+    /// validation_split)
     #[arg(long, value_name = "DIR")]
-    pub validation: PathBuf,
+    pub validation: Option<PathBuf>,
+    /// CSV files with columns image and sender_id: where photos are split, those of one sender stay together
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pub senders: Vec<PathBuf>,
     /// More training photos: a folder with labels.csv (columns image and label)
     #[arg(long, value_name = "DIR", requires = "label_map")]
     pub extra: Option<PathBuf>,
@@ -59,20 +64,53 @@ pub struct Photos {
     pub label_map: Option<PathBuf>,
 }
 
+/// Photos to fit, and photos to choose by.
+pub struct Sides {
+    /// To fit, `extra` included.
+    pub training: Vec<Labelled>,
+    /// To choose by.
+    pub validation: Vec<Labelled>,
+}
+
 impl Photos {
-    /// The training photos, `extra` included.
-    pub fn training(&self) -> Result<Vec<Labelled>> {
-        let mut photos = data::folders(&self.train)?;
-        if let (Some(dir), Some(map)) = (&self.extra, &self.label_map) {
-            let map: BTreeMap<String, String> = read_json(map)?;
-            photos.extend(data::labelled_folder(dir, &map)?);
+    /// Both sides, as the flags or the recipe's split say.
+    pub fn sides(&self, recipe: &Recipe) -> Result<Sides> {
+        if let Some(dir) = &self.validation {
+            return Ok(Sides {
+                training: self.all()?,
+                validation: data::folders(dir)?,
+            });
         }
-        Ok(photos)
+        let train = data::folders(&self.train)?;
+        let senders = self.senders()?;
+        let (train, validation) =
+            split::hold_out(train, &senders, recipe.validation_split, recipe.seed);
+        let more = split::without_senders_of(self.more()?, &validation, &senders);
+        Ok(Sides {
+            training: [train, more].concat(),
+            validation,
+        })
     }
 
-    /// The photos to choose by.
-    pub fn held_out(&self) -> Result<Vec<Labelled>> {
-        data::folders(&self.validation)
+    /// Those to fit where nothing is held out.
+    pub fn all(&self) -> Result<Vec<Labelled>> {
+        Ok([data::folders(&self.train)?, self.more()?].concat())
+    }
+
+    /// Whoever sent the photos, as far as the flags tell.
+    pub fn senders(&self) -> Result<Senders> {
+        Senders::read(&self.senders)
+    }
+
+    /// The photos of `extra` that the label map knows.
+    pub fn more(&self) -> Result<Vec<Labelled>> {
+        match (&self.extra, &self.label_map) {
+            (Some(dir), Some(map)) => {
+                let map: BTreeMap<String, String> = read_json(map)?;
+                data::labelled_folder(dir, &map)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 }
 
@@ -175,7 +213,20 @@ impl Source {
     }
 
     /// A fine-tuning job over these photos, into the folder `out`.
-    pub fn job(&self, fit: Fit, mut recipe: Recipe, out: PathBuf, run: &RunFlags) -> Result<Job> {
+    pub fn job(&self, fit: Fit, recipe: Recipe, out: PathBuf, run: &RunFlags) -> Result<Job> {
+        let sides = self.photos.sides(&recipe)?;
+        self.job_on(sides, fit, recipe, out, run)
+    }
+
+    /// A fine-tuning job over photos that are split already.
+    pub fn job_on(
+        &self,
+        sides: Sides,
+        fit: Fit,
+        mut recipe: Recipe,
+        out: PathBuf,
+        run: &RunFlags,
+    ) -> Result<Job> {
         // The checkpoint says how many they were, whatever the default becomes.
         recipe.freeze_layers = Some(recipe.frozen(self.backbone));
         recipe.trained_blocks = None;
@@ -187,8 +238,9 @@ impl Source {
         Ok(Job {
             backbone: self.backbone,
             features: self.features(recipe.seed)?,
-            train: self.photos.training()?,
-            validation: self.photos.held_out()?,
+            train: sides.training,
+            validation: sides.validation,
+            keep: Keep::Best,
             preprocess: Preprocess::u8_nhwc(self.size(), self.size(), fit),
             recipe,
             device: self.compute.device(),

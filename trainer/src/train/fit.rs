@@ -56,13 +56,25 @@ pub struct Job {
     pub precision: Precision,
     /// Folder for `checkpoint.safetensors`, `history.json` and, until the run is finished, `state.safetensors`.
     pub out: PathBuf,
+    /// Which epoch is kept.
+    pub keep: Keep,
     /// What to do where the folder holds a run already.
     pub start: Start,
     /// The longest that is lost where the run is ended within an epoch.
     pub save_every: Duration,
 }
 
-/// Name of the best epoch's weights in a run's folder.
+/// Which epoch's weights a run keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// The best by validation accuracy, then loss.
+    #[default]
+    Best,
+    /// The last: where the validation photos are to tell how good the network is, they must not choose it.
+    Last,
+}
+
+/// Name of the kept epoch's weights in a run's folder.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// Runs the whole job, or what is left of it, and returns the best checkpoint.
@@ -194,10 +206,13 @@ fn run(
         bar.suspend(|| eprintln!("{}", line(&entry, recipe.epochs)));
         place.history.epochs.push(entry);
         place.history.training_seconds += sums.seconds;
-        if place
-            .best
-            .is_none_or(|(a, l)| accuracy > a || (accuracy == a && loss < l))
-        {
+        let kept = match job.keep {
+            Keep::Best => place
+                .best
+                .is_none_or(|(a, l)| accuracy > a || (accuracy == a && loss < l)),
+            Keep::Last => epoch == recipe.epochs,
+        };
+        if kept {
             place.best = Some((accuracy, loss));
             keep(job, classes, epoch, accuracy, weights)?;
         }

@@ -12,4 +12,5 @@ pub mod probe;
 pub mod recipe;
 pub mod search;
 pub mod state;
+pub mod sweep;
 pub mod teacher;

@@ -57,6 +57,8 @@ pub struct Recipe {
     pub teaching: f64,
     /// Temperature of both answers there.
     pub temperature: f64,
+    /// Share of the training photos that are held out to choose by, where no validation photos are given.
+    pub validation_split: f64,
     /// Whether validation photos are augmented as well.
     pub augment_validation: bool,
     /// Where every random number comes from.
@@ -149,6 +151,9 @@ pub struct RecipeFlags {
     /// Temperature of both answers there
     #[arg(long)]
     pub temperature: Option<f64>,
+    /// Share of the training photos that are held out to choose by, where no validation photos are given
+    #[arg(long)]
+    pub validation_split: Option<f64>,
     /// Whether validation photos are augmented as well
     #[arg(long)]
     pub augment_validation: Option<bool>,
@@ -219,6 +224,11 @@ impl Recipe {
         Recipe::parse(&text).with_context(|| format!("{name} is no recipe"))
     }
 
+    /// As a settings file.
+    pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+
     fn parse(text: &str) -> Result<Recipe> {
         let recipe: Recipe = toml::from_str(text)?;
         recipe.check()?;
@@ -261,6 +271,7 @@ impl Recipe {
             ("averaging", self.averaging, 0.0, 0.999_999),
             ("teaching", self.teaching, 0.0, 1.0),
             ("temperature", self.temperature, 0.1, 100.0),
+            ("validation_split", self.validation_split, 0.01, 0.9),
             ("rotation_degrees", a.rotation_degrees, 0.0, 180.0),
             ("shift", a.shift, 0.0, 1.0),
             ("shear_degrees", a.shear_degrees, 0.0, 60.0),
@@ -414,6 +425,15 @@ mod tests {
             said.contains("mine.toml") && said.contains("epoks"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_recipe_is_written_as_a_file_that_reads_the_same() {
+        for name in ["best", "paper"] {
+            let recipe = Recipe::named(name).unwrap();
+            let text = recipe.to_toml().unwrap();
+            assert_eq!(Recipe::parse(&text).unwrap(), recipe);
+        }
     }
 
     #[test]
