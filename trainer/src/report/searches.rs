@@ -6,7 +6,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::files::read_json;
+use crate::out_of_fold::{CROSS_VALIDATION, CrossValidation};
 use crate::train::search::{FitResult, SEARCH};
+use crate::train::sweep::{SWEEP, Sweep, Trial};
 
 /// A table of a search, as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,7 +41,7 @@ pub enum Cell {
 type Reader = fn(&Path) -> Result<Option<Table>>;
 
 /// Every kind, in the order of the page.
-const READERS: [Reader; 1] = [photo_fits];
+const READERS: [Reader; 3] = [photo_fits, sweep, out_of_fold];
 
 /// The tables of all searches that left results in a folder.
 pub fn read(dir: &Path) -> Result<Vec<Table>> {
@@ -70,5 +72,82 @@ fn photo_fits(dir: &Path) -> Result<Option<Table>> {
         note: "A head fitted on the frozen trunk, by validation photos.".into(),
         columns: columns.map(str::to_owned).into(),
         rows: results.iter().map(row).collect(),
+    }))
+}
+
+/// How learning rates, validation splits and trained blocks compare.
+fn sweep(dir: &Path) -> Result<Option<Table>> {
+    let path = dir.join(SWEEP);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let sweep: Sweep = read_json(&path)?;
+    let mut trials: Vec<&Trial> = sweep.trials.iter().collect();
+    trials.sort_by(|a, b| {
+        b.accuracy
+            .total_cmp(&a.accuracy)
+            .then(a.loss.total_cmp(&b.loss))
+    });
+    let row = |trial: &&Trial| {
+        let chosen = sweep.winner == Some(trial.setting);
+        vec![
+            Cell::Text(format!("{:e}", trial.setting.learning_rate)),
+            Cell::Text(format!("{:.2}", trial.setting.validation_split)),
+            Cell::Text(trial.setting.trained_blocks.to_string()),
+            Cell::Share(trial.accuracy),
+            Cell::Number(trial.loss),
+            Cell::Text(format!("{} of {}", trial.epoch, sweep.recipe.epochs)),
+            Cell::Text(trial.validation_photos.to_string()),
+            Cell::Text(if chosen { "chosen" } else { "" }.into()),
+        ]
+    };
+    let columns = [
+        "learning rate",
+        "validation split",
+        "trained blocks",
+        "accuracy",
+        "cross-entropy",
+        "best epoch",
+        "photos",
+        "",
+    ];
+    let order = match sweep.grid {
+        true => "Every combination was trained.",
+        false => {
+            "One factor after the other: the best learning rate stays while splits are compared, and so on; \
+             the last factor's best is chosen."
+        }
+    };
+    Ok(Some(Table {
+        title: "Learning rate, split, blocks".into(),
+        note: format!("{order} Each split has its own validation photos."),
+        columns: columns.map(str::to_owned).into(),
+        rows: trials.iter().map(row).collect(),
+    }))
+}
+
+/// What a recipe reaches on senders that it was not trained on.
+fn out_of_fold(dir: &Path) -> Result<Option<Table>> {
+    let path = dir.join(CROSS_VALIDATION);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let all: CrossValidation = read_json(&path)?;
+    let row = |name: String, photos: u64, accuracy: f64| {
+        let photos = Cell::Text(photos.to_string());
+        vec![Cell::Text(name), photos, Cell::Share(accuracy)]
+    };
+    let mut rows = vec![row("all".into(), all.metrics.photos, all.accuracy)];
+    let each = all.folds.iter();
+    rows.extend(each.map(|fold| row(fold.fold.to_string(), fold.photos as u64, fold.accuracy)));
+    Ok(Some(Table {
+        title: "Out of fold".into(),
+        note: format!(
+            "Each fold's senders were left out of training and answered by its last epoch, in float. \
+             Standard error over all senders: {:.2} points.",
+            100.0 * all.standard_error
+        ),
+        columns: ["fold", "photos", "accuracy"].map(str::to_owned).into(),
+        rows,
     }))
 }

@@ -4,6 +4,7 @@
 //! setting that comes up twice is trained once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -155,8 +156,8 @@ pub fn search(
     let mut trials: BTreeMap<String, Trial> = BTreeMap::new();
     let mut best_of = |settings: Vec<Setting>| -> Result<Setting> {
         for &setting in &settings {
-            if !trials.contains_key(&setting.name()) {
-                trials.insert(setting.name(), train(setting)?);
+            if let Entry::Vacant(place) = trials.entry(setting.name()) {
+                place.insert(train(setting)?);
             }
         }
         let of = |setting: &Setting| &trials[&setting.name()];
