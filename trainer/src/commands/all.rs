@@ -219,6 +219,7 @@ impl All {
                 "epoch": description.epoch,
                 "recipe": description.recipe,
                 "weights": self.origin(part)?,
+                "teachers": self.run.teachers(),
                 "calibration_photos": self.calibration_photos,
             });
             let Checkpoint { description: d, .. } = &checkpoint;
@@ -267,7 +268,11 @@ impl All {
     /// Where a network's first weights came from; what was trained before told so then.
     fn origin(&self, part: &Part) -> Result<Option<String>> {
         if let Some(file) = &part.source.weights {
-            let name = file.file_name().map_or(file.as_path(), Path::new);
+            // A relative path tells which run's checkpoint it was; where else things lie on this machine tells nothing.
+            let name = match (file.is_absolute(), file.file_name()) {
+                (true, Some(name)) => Path::new(name),
+                _ => file,
+            };
             return Ok(Some(name.display().to_string()));
         }
         if !self.trained {

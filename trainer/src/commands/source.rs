@@ -17,7 +17,7 @@ use etalase_trainer::split::{self, Senders};
 use etalase_trainer::train::fit::{Job, Keep};
 use etalase_trainer::train::recipe::Recipe;
 use etalase_trainer::train::state::Start;
-use etalase_trainer::train::teacher::Teachers;
+use etalase_trainer::train::teacher::{self, Teachers};
 use etalase_trainer::weights::{self, Weights};
 use tch::Device;
 
@@ -132,6 +132,14 @@ pub struct RunFlags {
 }
 
 impl RunFlags {
+    /// Names of the bundles that teach.
+    pub fn teachers(&self) -> Vec<String> {
+        self.teacher
+            .iter()
+            .map(|path| teacher::name(path))
+            .collect()
+    }
+
     fn start(&self) -> Start {
         match (self.resume, self.restart) {
             (true, _) => Start::Resume,

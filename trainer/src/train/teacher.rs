@@ -75,7 +75,8 @@ impl Teachers {
     }
 }
 
-fn name(path: &Path) -> String {
+/// What a bundle's file is called.
+pub fn name(path: &Path) -> String {
     path.file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy()
