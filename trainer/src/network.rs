@@ -253,9 +253,11 @@ impl Network {
                 let around = around.map(|pixels| pixels as i64);
                 x.avg_pool2d(kernel, stride, around, false, false, None)
             }
+            // Not the mean over two dimensions: its gradient comes as NCHW, and every layer before it pays for that.
             Op::GlobalAveragePool => {
-                x.to_kind(Kind::Float)
-                    .mean_dim([2, 3].as_slice(), true, Kind::Float)
+                let window = [x.size()[2], x.size()[3]];
+                let x = x.to_kind(Kind::Float);
+                x.avg_pool2d(window, window, [0, 0], false, false, None)
             }
             Op::Dropout { rate } => x.dropout(rate, mode != Mode::Eval),
             Op::Dense { .. } => {
