@@ -15,22 +15,35 @@ use crate::weights::{Array, Weights, shapes};
 
 /// Rewrites a trained network. The result computes what the original does in inference mode, up to rounding.
 pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
+    let (folded, folded_weights, _) = fold_to(graph, weights, &[graph.output()])?;
+    Ok((folded, folded_weights))
+}
+
+/// Rewrites the part of a network that the values of the layers `wanted` need. Gives with it where these values stand
+/// in the result.
+pub fn fold_to(
+    graph: &Graph,
+    weights: &Weights,
+    wanted: &[LayerId],
+) -> Result<(Graph, Weights, Vec<LayerId>)> {
     graph.check_weights(shapes(weights))?;
     let mut folding = Folding {
         graph,
         weights,
+        wanted,
         readers: vec![Vec::new(); graph.layers.len()],
         folded: Graph::new(graph.input_shape()),
         folded_weights: Weights::new(),
         place: vec![0; graph.layers.len()],
         waiting: vec![Waiting::default(); graph.layers.len()],
     };
-    for (id, layer) in graph.layers.iter().enumerate() {
-        for &input in &layer.inputs {
+    let order = graph.depth_first(wanted);
+    for &id in &order {
+        for &input in &graph.layers[id].inputs {
             folding.readers[input].push(id);
         }
     }
-    for id in graph.depth_first().into_iter().skip(1) {
+    for id in order.into_iter().skip(1) {
         folding
             .layer(id)
             .with_context(|| format!("cannot fold {}", graph.layers[id].name))?;
@@ -38,10 +51,12 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
     let Folding {
         folded,
         folded_weights,
+        place,
         ..
     } = folding;
     folded.check_weights(shapes(&folded_weights))?;
-    Ok((folded, folded_weights))
+    let places = wanted.iter().map(|&id| place[id]).collect();
+    Ok((folded, folded_weights, places))
 }
 
 /// What a layer that is gone left to the convolutions behind it.
@@ -63,6 +78,8 @@ impl Default for Waiting {
 struct Folding<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
+    /// Layers whose values are asked for, each as it is.
+    wanted: &'a [LayerId],
     /// Which layers read each.
     readers: Vec<Vec<LayerId>>,
     folded: Graph,
@@ -207,18 +224,17 @@ impl Folding<'_> {
 
     /// Whether all readers are convolutions that can take up a padding, or `steps`.
     fn only_convolutions_read(&self, id: LayerId, steps: bool) -> bool {
-        self.readers[id]
-            .iter()
-            .all(|&reader| match self.graph.layers[reader].op {
-                Op::Conv {
-                    kernel,
-                    stride,
-                    padding,
-                    ..
-                } => !steps || (kernel == 1 && stride == 1 && padding.is_none()),
-                Op::SeparableConv { .. } => !steps,
-                _ => false,
-            })
+        let takes_it = |&reader: &LayerId| match self.graph.layers[reader].op {
+            Op::Conv {
+                kernel,
+                stride,
+                padding,
+                ..
+            } => !steps || (kernel == 1 && stride == 1 && padding.is_none()),
+            Op::SeparableConv { .. } => !steps,
+            _ => false,
+        };
+        !self.wanted.contains(&id) && self.readers[id].iter().all(takes_it)
     }
 
     fn stored(&self, id: LayerId, suffix: &str) -> Result<&Array> {
@@ -304,6 +320,7 @@ impl Folding<'_> {
     fn takes_up(&self, id: LayerId) -> bool {
         let layer = &self.graph.layers[id];
         self.readers[id].len() == 1
+            && !self.wanted.contains(&id)
             && match layer.op {
                 Op::Conv { .. } | Op::SeparableConv { .. } => true,
                 Op::Concat => layer.inputs.iter().all(|&part| self.takes_up(part)),

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 fn step(graph: &Graph, frozen: usize) -> (Vec<usize>, Vec<usize>) {
     let before = weights::random(graph, 3);
     let mut network = Network::new(graph.clone(), &before, Device::Cpu, Precision::F32).unwrap();
-    network.freeze(frozen);
+    network.freeze(frozen).unwrap();
     let mut adamw = AdamW::new(network.named(), 0.02);
     tch::manual_seed(4);
     let photos = Tensor::rand([4, 64, 64, 3], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;

@@ -48,7 +48,7 @@ impl Benchmark {
         let graph = self.backbone.classifier(size, 10, recipe.dropout);
         let weights = weights::random(&graph, recipe.seed);
         let mut network = Network::new(graph, &weights, device, self.compute.precision())?;
-        network.freeze(frozen);
+        network.freeze(frozen)?;
         let mut adamw = AdamW::new(network.named(), recipe.weight_decay);
         let (batch, side) = (recipe.batch as i64, size as i64 * 5 / 4);
         let photos = Tensor::randint(256, [batch, side, side, 3], (Kind::Uint8, device));

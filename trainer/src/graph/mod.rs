@@ -5,8 +5,9 @@
 //! Keras' names, so that a weight file, a freeze index and a report all speak of the same thing. Shapes are
 //! `[height, width, channels]`; the batch is nowhere in here.
 //!
-//! Pieces: `op` what layers compute, `order` how they stand.
+//! Pieces: `op` what layers compute, `order` how they stand, `cut` what stays the same while the others train.
 
+mod cut;
 mod op;
 mod order;
 
@@ -16,6 +17,7 @@ use anyhow::{Result, bail};
 
 use crate::wording::first_three;
 
+pub use cut::Cut;
 pub use op::{Connection, Op, Padding, Shape};
 
 /// Index of a layer in [`Graph::layers`].

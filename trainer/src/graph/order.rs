@@ -67,13 +67,14 @@ impl Graph {
         self.reordered(&order)
     }
 
-    /// The layers in the order in which they are first needed: one branch after the other, so that few values are
-    /// alive at once. Layers that the output does not need are left out.
-    pub fn depth_first(&self) -> Vec<LayerId> {
+    /// The layers in the order in which the values `wanted` first need them: one branch after the other, so that few
+    /// values are alive at once. Layers that none of these needs are left out.
+    pub fn depth_first(&self, wanted: &[LayerId]) -> Vec<LayerId> {
         let mut order = Vec::with_capacity(self.layers.len());
         let mut done = vec![false; self.layers.len()];
         // The input comes first even where a branch begins elsewhere.
-        let mut waiting = vec![(self.output(), false), (0, false)];
+        let mut waiting: Vec<_> = wanted.iter().rev().map(|&id| (id, false)).collect();
+        waiting.push((0, false));
         while let Some((id, inputs_done)) = waiting.pop() {
             if done[id] {
                 continue;
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn one_branch_after_the_other() {
         let graph = forked().in_keras_order();
-        let order = graph.depth_first();
+        let order = graph.depth_first(&[graph.output()]);
         let order: Vec<&str> = order.iter().map(|&id| names(&graph)[id]).collect();
         assert_eq!(order, ["input", "short", "long_1", "long_2", "sum"]);
     }

@@ -134,7 +134,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         None => begin(&job, &train, &validation, &classes, identity)?,
     };
     let mut network = Network::new(graph, &weights, job.device, job.precision)?;
-    network.freeze(recipe.frozen(job.backbone));
+    network.freeze(recipe.frozen(job.backbone))?;
     let mut learner = Learner {
         network: &network,
         adamw: AdamW::new(network.named(), recipe.weight_decay),

@@ -1,150 +1,53 @@
-//! Runs a [`Graph`] on libtorch, forward and backward.
-//!
-//! Feature maps are channels-last inside (a permuted view of NHWC data), which is what oneDNN and cuDNN like best for
-//! depthwise networks; callers pass and receive NHWC. Weights stay f32; with [`Precision::Bf16`] convolutions and
-//! activations run in bfloat16 and gradients return to the f32 weights.
+//! What each layer computes, in libtorch's terms, and the run through all of them.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use super::Mode;
 use crate::graph::{Connection, Graph, LayerId, Op, Padding};
-use crate::weights::{Array, Weights, shapes};
 
-/// Number format of activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// f32 throughout.
-    F32,
-    /// Convolutions in bfloat16, sums and statistics in f32.
-    Bf16,
+/// A graph with its tensors, in the number format that they are kept in.
+pub(super) struct Layers {
+    pub(super) graph: Graph,
+    pub(super) parameters: BTreeMap<String, Tensor>,
 }
 
-/// Whether batch norms use the batch and dropout drops.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mode {
-    /// Batch statistics, updating the running ones by this share of each batch; dropout active.
-    Train {
-        /// Share of the new batch in the running statistics.
-        momentum: f64,
-    },
-    /// Running statistics, no dropout.
-    Eval,
-}
-
-/// A graph with its weights on a device.
-pub struct Network {
-    graph: Graph,
-    parameters: BTreeMap<String, Tensor>,
-    device: Device,
-    precision: Precision,
-}
-
-impl Network {
-    /// Puts `weights` on `device`; all learned parameters want gradients.
-    pub fn new(
-        graph: Graph,
-        weights: &Weights,
-        device: Device,
-        precision: Precision,
-    ) -> Result<Network> {
-        graph.check_weights(shapes(weights))?;
-        let mut parameters = BTreeMap::new();
-        for parameter in graph.parameters() {
-            let tensor = to_tensor(&weights[&parameter.name]).to_device(device);
-            parameters.insert(parameter.name, tensor.set_requires_grad(parameter.learned));
-        }
-        Ok(Network {
-            graph,
-            parameters,
-            device,
-            precision,
-        })
-    }
-
-    /// The network's description.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Where it runs.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
+impl Layers {
     /// A parameter by name (`conv1.weight`).
-    pub fn parameter(&self, name: &str) -> Result<&Tensor> {
+    pub(super) fn parameter(&self, name: &str) -> Result<&Tensor> {
         self.parameters
             .get(name)
             .with_context(|| format!("the network has no parameter {name}"))
     }
 
-    /// All stored tensors with their names, as an optimizer takes them.
-    pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.parameters
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
-    }
-
-    /// All stored tensors by name.
-    pub fn parameters(&self) -> &BTreeMap<String, Tensor> {
-        &self.parameters
-    }
-
-    /// Excludes the first `layers` layers from training: no gradient, and their batch norms run in inference mode.
-    pub fn freeze(&mut self, layers: usize) {
-        for id in 0..layers.min(self.graph.layers.len()) {
-            for parameter in self.graph.layer_parameters(id) {
-                if let Some(tensor) = self.parameters.get_mut(&parameter.name) {
-                    let _ = tensor.set_requires_grad(false);
-                }
-            }
-        }
-    }
-
-    /// Output for a batch: `[n, h, w, c]` f32, normalized, to `[n, h', w', c']` f32; a vector is `[n, 1, 1, c']`.
-    pub fn forward(&self, photos: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut output = None;
-        self.forward_each(photos, mode, |id, value| {
-            if id == self.graph.output() {
-                output = Some(value.shallow_clone());
-            }
-            value
-        })?;
-        Ok(output
-            .context("an empty network")?
-            .to_kind(Kind::Float)
-            .permute([0, 2, 3, 1]))
-    }
-
-    /// Runs a batch and hands every layer's value, `[n, c, h, w]`, to `see`; what that gives back goes on in its place.
-    pub fn forward_each(
+    /// Runs the layers `from` the values that are given, but for those that `without` names, and hands every value,
+    /// `[n, c, h, w]`, to `see`; what that gives back goes on in its place.
+    pub(super) fn run(
         &self,
-        photos: &Tensor,
+        mut from: BTreeMap<LayerId, Tensor>,
+        without: impl Fn(LayerId) -> bool,
         mode: Mode,
         mut see: impl FnMut(LayerId, Tensor) -> Tensor,
     ) -> Result<()> {
-        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
+        let mut values: Vec<Option<Tensor>> = Vec::new();
+        values.resize_with(self.graph.layers.len(), || None);
         let last_use = self.graph.last_uses();
         for (id, layer) in self.graph.layers.iter().enumerate() {
-            let value = if layer.inputs.is_empty() {
-                let kind = if self.precision == Precision::Bf16 {
-                    Kind::BFloat16
-                } else {
-                    Kind::Float
-                };
-                photos.permute([0, 3, 1, 2]).to_kind(kind)
-            } else {
-                let inputs = layer.inputs.iter().map(|&input| {
-                    values
-                        .get(input)
-                        .and_then(Option::as_ref)
-                        .context("a layer reads one that comes later")
-                });
-                self.layer(id, &inputs.collect::<Result<Vec<_>>>()?, mode)?
+            let value = match from.remove(&id) {
+                Some(given) => given,
+                None if without(id) => continue,
+                None => {
+                    let inputs = layer.inputs.iter().map(|&input| {
+                        values[input]
+                            .as_ref()
+                            .context("a layer reads one that comes later")
+                    });
+                    self.layer(id, &inputs.collect::<Result<Vec<_>>>()?, mode)?
+                }
             };
-            values.push(Some(see(id, value)));
+            values[id] = Some(see(id, value));
             for &input in &layer.inputs {
                 if last_use[input] == id {
                     values[input] = None; // Without gradients this frees the memory.
@@ -152,6 +55,29 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// Runs as [`run`](Layers::run) does, and returns the values of the layers `wanted`.
+    pub(super) fn values(
+        &self,
+        wanted: &[LayerId],
+        from: BTreeMap<LayerId, Tensor>,
+        without: impl Fn(LayerId) -> bool,
+        mode: Mode,
+    ) -> Result<Vec<Tensor>> {
+        let mut found = BTreeMap::new();
+        self.run(from, without, mode, |id, value| {
+            if wanted.contains(&id) {
+                found.insert(id, value.shallow_clone());
+            }
+            value
+        })?;
+        let found = wanted
+            .iter()
+            .map(|id| found.get(id).map(Tensor::shallow_clone));
+        found
+            .collect::<Option<_>>()
+            .context("a layer that is not there")
     }
 
     fn layer(&self, id: LayerId, inputs: &[&Tensor], mode: Mode) -> Result<Tensor> {
@@ -294,22 +220,4 @@ fn convolution(
     };
     let weight = weight.to_kind(x.kind());
     x.conv2d(&weight, bias, [stride as i64; 2], around, [1, 1], groups)
-}
-
-/// An array as a CPU tensor.
-pub fn to_tensor(array: &Array) -> Tensor {
-    let shape: Vec<i64> = array.shape.iter().map(|&d| d as i64).collect();
-    Tensor::from_slice(&array.data).reshape(shape)
-}
-
-/// A tensor as an array.
-pub fn to_array(tensor: &Tensor) -> Result<Array> {
-    let shape: Vec<usize> = tensor.size().iter().map(|&d| d as usize).collect();
-    let flat = tensor
-        .detach()
-        .to_device(Device::Cpu)
-        .to_kind(Kind::Float)
-        .contiguous()
-        .flatten(0, -1);
-    Ok(Array::new(shape, Vec::<f32>::try_from(flat)?))
 }
