@@ -2,10 +2,14 @@
 
 pub mod augment;
 mod average;
+mod begin;
 pub mod checkpoint;
+mod draw;
 mod epoch;
 pub mod fit;
 pub mod history;
+mod identity;
+mod lesson;
 pub mod measure;
 pub mod optimizer;
 pub mod probe;
@@ -14,3 +18,4 @@ pub mod search;
 pub mod state;
 pub mod sweep;
 pub mod teacher;
+mod validation;

@@ -13,7 +13,7 @@ use etalase::preprocess::InputType;
 use etalase::{Classifier, EngineOptions, Tensor as Input, TensorData};
 use tch::{Device, Kind, Tensor};
 
-use super::fit::hex;
+use super::identity::hex;
 
 /// One teacher or several, whose logits are averaged.
 pub struct Teachers {

@@ -1,0 +1,80 @@
+//! What a step learns from: photos as the trained layers read them, their classes, and the teacher's answers.
+
+use anyhow::Result;
+use tch::{Kind, Tensor};
+
+use super::augment::augment;
+use super::fit::Job;
+use super::measure::normalize;
+use super::recipe::Recipe;
+use crate::data::Dataset;
+use crate::network::Network;
+
+/// A batch of photos and what is asked for them.
+pub(super) struct Lesson {
+    /// What the trained layers read ([`Network::trunk`]).
+    pub(super) values: Vec<Tensor>,
+    /// `[n, classes]` shares.
+    pub(super) targets: Tensor,
+    /// The teachers' logits, `[n, classes]`, where they are asked.
+    pub(super) taught: Option<Tensor>,
+}
+
+/// Where lessons come from.
+pub(super) struct Lessons<'a> {
+    job: &'a Job,
+    photos: &'a Dataset,
+    classes: usize,
+}
+
+impl<'a> Lessons<'a> {
+    /// Of these training photos.
+    pub(super) fn new(job: &'a Job, photos: &'a Dataset, classes: usize) -> Lessons<'a> {
+        Lessons {
+            job,
+            photos,
+            classes,
+        }
+    }
+
+    /// Number of photos.
+    pub(super) fn photos(&self) -> usize {
+        self.photos.len()
+    }
+
+    /// The lesson of the photos `picked`.
+    pub(super) fn lesson(&self, network: &Network, picked: &Tensor) -> Result<Lesson> {
+        let device = self.job.device;
+        let targets = self.photos.targets.index_select(0, picked);
+        let targets = targets.to_device(device).onehot(self.classes as i64);
+        let targets = targets.to_kind(Kind::Float);
+        let recipe = &self.job.recipe;
+        let pixels = self.photos.pixels.index_select(0, picked).to_device(device);
+        let size = self.job.preprocess.width as usize;
+        let photos = augment(&pixels, size, &recipe.augmentation);
+        let (photos, targets) = mixed(photos, targets, recipe);
+        let taught = match self.job.asks_teachers() {
+            true => Some(self.job.teachers.logits(&photos)?.to_device(device)),
+            false => None,
+        };
+        let values = network.trunk(&normalize(&photos, self.job.backbone.normalization()))?;
+        Ok(Lesson {
+            values,
+            targets,
+            taught,
+        })
+    }
+}
+
+/// Photos and their classes' shares, mixed by twos where the recipe says so.
+fn mixed(photos: Tensor, targets: Tensor, recipe: &Recipe) -> (Tensor, Tensor) {
+    if recipe.mixup == 0.0 {
+        return (photos, targets);
+    }
+    let shares = Tensor::from_slice(&[recipe.mixup as f32; 2]).internal_sample_dirichlet();
+    let share = shares.max().double_value(&[]);
+    let partner = Tensor::randperm(photos.size()[0], (Kind::Int64, photos.device()));
+    let mix = |a: &Tensor| a * share + a.index_select(0, &partner) * (1.0 - share);
+    // Whole grey levels, as a phone's.
+    (mix(&photos).round(), mix(&targets))
+}
