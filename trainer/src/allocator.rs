@@ -13,3 +13,12 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }
+
+/// Gives freed memory back to the system all the same: before something large is weighed against what is available.
+pub fn give_back_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `malloc_trim` touches free blocks alone; any thread may call it at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

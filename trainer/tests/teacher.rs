@@ -10,12 +10,14 @@ use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::data::Dataset;
 use etalase_trainer::export::float_model;
+use etalase_trainer::files::read_json;
 use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
 use etalase_trainer::train::fit::{Job, Keep, fit};
+use etalase_trainer::train::history::{HISTORY, History};
 use etalase_trainer::train::measure::outputs;
-use etalase_trainer::train::recipe::Recipe;
+use etalase_trainer::train::recipe::{Augmentation, Recipe};
 use etalase_trainer::train::state::Start;
 use etalase_trainer::train::teacher::Teachers;
 use etalase_trainer::weights::{self, Weights};
@@ -90,11 +92,18 @@ fn a_teacher_answers_as_its_network_does() {
 }
 
 fn job(dir: &Path, out: &str, teachers: &[PathBuf]) -> Job {
+    let validation = photos(&dir.join("validation"), 3);
+    // They must differ from the training photos.
+    for photo in &validation {
+        let mut picture = image::open(&photo.path).unwrap().to_rgb8();
+        picture.put_pixel(0, 0, image::Rgb([1, 2, 3]));
+        picture.save(&photo.path).unwrap();
+    }
     Job {
         backbone: BACKBONE,
         features: weights::random(&BACKBONE.features(SIZE as usize), 3),
         train: photos(&dir.join("train"), 8),
-        validation: photos(&dir.join("validation"), 3),
+        validation,
         preprocess: preprocess(),
         recipe: Recipe {
             epochs: 1,
@@ -117,18 +126,7 @@ fn job(dir: &Path, out: &str, teachers: &[PathBuf]) -> Job {
 fn what_is_taught_is_learned_and_other_classes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let make_distinct = |job: &mut Job| {
-        for photo in &job.validation {
-            let mut picture = image::open(&photo.path).unwrap().to_rgb8();
-            picture.put_pixel(0, 0, image::Rgb([1, 2, 3]));
-            picture.save(&photo.path).unwrap();
-        }
-    };
-    let run = |out: &str, teachers: &[PathBuf]| {
-        let mut job = job(dir, out, teachers);
-        make_distinct(&mut job);
-        fit(job)
-    };
+    let run = |out: &str, teachers: &[PathBuf]| fit(job(dir, out, teachers));
     let (path, _) = teacher(dir, &classes(&["across", "down"]));
     let alone = run("alone", &[]).unwrap();
     let taught = run("taught", &[path]).unwrap();
@@ -142,4 +140,49 @@ fn what_is_taught_is_learned_and_other_classes_are_refused() {
         said.contains("across-up.etalase") && said.contains("up;"),
         "{said}"
     );
+}
+
+/// Without anything random in them, views are what every epoch sees: photos, teachers' answers, validation.
+#[test]
+fn a_view_without_augmentation_teaches_what_the_photos_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let (path, _) = teacher(dir, &classes(&["across", "down"]));
+    for (name, augment_validation) in [("still", false), ("drawn", true)] {
+        let run = |views: usize| {
+            let out = format!("{name}-{views}");
+            let mut job = job(dir, &out, std::slice::from_ref(&path));
+            job.recipe = Recipe {
+                epochs: 3,
+                freeze_layers: Some(75),
+                views,
+                dropout: 0.0,
+                augment_validation,
+                augmentation: Augmentation::NONE,
+                ..job.recipe
+            };
+            let checkpoint = fit(job).unwrap();
+            let history: History = read_json(&dir.join(out).join(HISTORY)).unwrap();
+            (checkpoint, history.epochs)
+        };
+        let ((anew, anew_epochs), (kept, kept_epochs)) = (run(0), run(1));
+        let first = weights::random(&BACKBONE.features(SIZE as usize), 3);
+        let mut moved = 0;
+        for (name, expected) in &anew.weights {
+            let pairs = || expected.data.iter().zip(&kept.weights[name].data);
+            let largest = expected.data.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            let apart = pairs().fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(
+                apart <= 1e-4 * largest + 1e-6,
+                "{name}: {apart} of {largest}"
+            );
+            moved += usize::from(first.get(name).is_none_or(|array| array != expected));
+        }
+        assert!(moved > 10, "only {moved} tensors moved");
+        for (a, b) in anew_epochs.iter().zip(&kept_epochs) {
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-4 * a.abs().max(1.0);
+            assert!(near(a.train_loss, b.train_loss), "{a:?} {b:?}");
+            assert!(near(a.validation_loss, b.validation_loss), "{a:?} {b:?}");
+        }
+    }
 }

@@ -239,9 +239,10 @@ impl Source {
         recipe.freeze_layers = Some(recipe.frozen(self.backbone));
         recipe.trained_blocks = None;
         if self.weights.is_none() {
-            // Random layers are worth neither keeping nor probing.
+            // Random layers are worth neither keeping nor probing; without frozen ones there are no views.
             recipe.freeze_layers = Some(0);
             recipe.probe_steps = 0;
+            recipe.views = 0;
         }
         Ok(Job {
             backbone: self.backbone,

@@ -14,6 +14,12 @@ pub(super) enum Draw {
     Step { epoch: usize, step: usize },
     /// The augmented validation photos of an epoch.
     Validation { epoch: usize },
+    /// One batch of a view that is kept ([`super::views`]) of the photos so named.
+    View {
+        photos: &'static str,
+        view: usize,
+        batch: usize,
+    },
 }
 
 impl Draw {
@@ -23,6 +29,11 @@ impl Draw {
             Draw::Order { epoch } => format!("{epoch} {}", usize::MAX),
             Draw::Step { epoch, step } => format!("{epoch} {step}"),
             Draw::Validation { epoch } => format!("{epoch} {}", usize::MAX - 1),
+            Draw::View {
+                photos,
+                view,
+                batch,
+            } => format!("view {view} of {photos} {batch}"),
         };
         let digest = Sha256::digest(format!("{seed} {place}"));
         let mut bytes = [0; 8];

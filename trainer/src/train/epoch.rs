@@ -1,6 +1,6 @@
 //! One pass over the training photos: a lesson a step.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub(super) struct Learner<'a> {
 pub(super) fn train_epoch(
     job: &Job,
     learner: &mut Learner,
-    lessons: &Lessons,
+    lessons: &mut Lessons,
     begun: Begun,
     mut rest: impl FnMut(&Learner, usize, Sums) -> Result<()>,
 ) -> Result<Sums> {
@@ -62,12 +62,14 @@ pub(super) fn train_epoch(
     let steps = lessons.photos() / recipe.batch;
     Draw::Order { epoch }.seed(recipe.seed);
     let order = Tensor::randperm(lessons.photos() as i64, (Kind::Int64, Device::Cpu));
-    let mut busy = Duration::ZERO;
+    let start = Instant::now();
+    lessons.begin(learner.network, epoch)?;
+    let mut busy = start.elapsed();
     for step in first..steps {
         let start = Instant::now();
         Draw::Step { epoch, step }.seed(recipe.seed);
         let picked = order.narrow(0, (step * recipe.batch) as i64, recipe.batch as i64);
-        let lesson = lessons.lesson(learner.network, &picked)?;
+        let lesson = lessons.lesson(learner.network, epoch, &picked)?;
         let mode = Mode::Train {
             momentum: recipe.batch_norm_momentum,
         };

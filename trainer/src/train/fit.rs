@@ -23,6 +23,7 @@ use super::recipe::Recipe;
 use super::state::{self, Found, Place, STATE, Start};
 use super::teacher::Teachers;
 use super::validation::Validation;
+use super::views;
 use crate::backbones::Backbone;
 use crate::data::{self, Labelled};
 use crate::files::write_json;
@@ -110,6 +111,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         "{frozen} of {} layers are frozen: nothing is left to train",
         graph.layers.len()
     );
+    views::check_trunk(recipe, job.backbone, &graph)?;
     let (train, validation) = load(&job, &classes)?;
     let identity = identity(&job, &classes, &train, &validation);
     let found = state::find(&job.out, job.start, &identity)?;
@@ -126,6 +128,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         validation.len(),
         classes.len()
     );
+    views::check_memory(&job, &graph, classes.len(), [train.len(), validation.len()])?;
 
     let resumed = match found {
         Found::Unfinished(state) => Some(state),
@@ -155,7 +158,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
     }
     let lessons = Lessons::new(&job, &train, classes.len());
     let validation = Validation::new(&job, &validation, &classes);
-    run(&job, &mut learner, &mut place, &lessons, &validation)?;
+    run(&job, &mut learner, &mut place, lessons, validation)?;
     Checkpoint::load(&job.out.join(CHECKPOINT))
 }
 
@@ -164,8 +167,8 @@ fn run(
     job: &Job,
     learner: &mut Learner,
     place: &mut Place,
-    lessons: &Lessons,
-    validation: &Validation,
+    mut lessons: Lessons,
+    mut validation: Validation,
 ) -> Result<()> {
     let recipe = &job.recipe;
     let steps = lessons.photos() / recipe.batch;
@@ -195,7 +198,7 @@ fn run(
             ));
             Ok(())
         };
-        let sums = train_epoch(job, learner, lessons, begun, rest)?;
+        let sums = train_epoch(job, learner, &mut lessons, begun, rest)?;
         let weights = learner.average.weights()?;
         let (accuracy, loss) = validation.measure(&weights, epoch)?;
         let entry = Epoch {

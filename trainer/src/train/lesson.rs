@@ -1,4 +1,6 @@
 //! What a step learns from: photos as the trained layers read them, their classes, and the teacher's answers.
+//!
+//! Photos are augmented anew in every epoch, or come from the views that are kept of them.
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
@@ -7,6 +9,7 @@ use super::augment::augment;
 use super::fit::Job;
 use super::measure::normalize;
 use super::recipe::Recipe;
+use super::views::Views;
 use crate::data::Dataset;
 use crate::network::Network;
 
@@ -25,6 +28,7 @@ pub(super) struct Lessons<'a> {
     job: &'a Job,
     photos: &'a Dataset,
     classes: usize,
+    views: Option<Views>,
 }
 
 impl<'a> Lessons<'a> {
@@ -34,6 +38,7 @@ impl<'a> Lessons<'a> {
             job,
             photos,
             classes,
+            views: Views::of_training(&job.recipe),
         }
     }
 
@@ -42,12 +47,33 @@ impl<'a> Lessons<'a> {
         self.photos.len()
     }
 
-    /// The lesson of the photos `picked`.
-    pub(super) fn lesson(&self, network: &Network, picked: &Tensor) -> Result<Lesson> {
+    /// Makes ready what an epoch needs.
+    pub(super) fn begin(&mut self, network: &Network, epoch: usize) -> Result<()> {
+        match &mut self.views {
+            Some(views) => views.make(epoch, self.job, network, self.photos),
+            None => Ok(()),
+        }
+    }
+
+    /// The lesson of the photos `picked` in an epoch that [`begin`](Lessons::begin) made ready.
+    pub(super) fn lesson(
+        &self,
+        network: &Network,
+        epoch: usize,
+        picked: &Tensor,
+    ) -> Result<Lesson> {
         let device = self.job.device;
         let targets = self.photos.targets.index_select(0, picked);
         let targets = targets.to_device(device).onehot(self.classes as i64);
         let targets = targets.to_kind(Kind::Float);
+        if let Some(views) = &self.views {
+            let (values, taught) = views.pick(epoch, picked, device)?;
+            return Ok(Lesson {
+                values,
+                targets,
+                taught,
+            });
+        }
         let recipe = &self.job.recipe;
         let pixels = self.photos.pixels.index_select(0, picked).to_device(device);
         let size = self.job.preprocess.width as usize;

@@ -19,3 +19,4 @@ pub mod state;
 pub mod sweep;
 pub mod teacher;
 mod validation;
+mod views;

@@ -51,6 +51,10 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// Photos are mixed by twos, by a share drawn from Beta(x, x); 0: not.
     pub mixup: f64,
+    /// Times that each photo is augmented in all, what frozen layers make of it being kept; 0: anew in every epoch.
+    // Left out where it is 0, as recipes did that knew no views.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub views: usize,
     /// Decay a step of the averaged weights, which are validated and kept.
     pub averaging: f64,
     /// Share of the loss that asks for the teacher's answer, where there is one.
@@ -142,6 +146,9 @@ pub struct RecipeFlags {
     /// Photos are mixed by twos, by a share drawn from Beta(x, x); 0: not
     #[arg(long)]
     pub mixup: Option<f64>,
+    /// Times that each photo is augmented in all, what frozen layers make of it being kept in memory; 0: anew in every epoch
+    #[arg(long)]
+    pub views: Option<usize>,
     /// Decay a step of the averaged weights, which are validated and kept
     #[arg(long)]
     pub averaging: Option<f64>,
@@ -253,6 +260,7 @@ impl Recipe {
             ("probe_steps", self.probe_steps, 0, 10_000_000),
             ("freeze_layers", self.freeze_layers.unwrap_or(0), 0, 100_000),
             ("trained_blocks", self.trained_blocks.unwrap_or(0), 0, 2),
+            ("views", self.views, 0, 100_000),
         ];
         for (name, value, low, high) in whole {
             ensure!(
@@ -288,6 +296,13 @@ impl Recipe {
         ensure!(
             self.freeze_layers.is_none() || self.trained_blocks.is_none(),
             "freeze_layers and trained_blocks say the same; give one"
+        );
+        ensure!(
+            self.views == 0 || self.mixup == 0.0,
+            "views is {} and mixup {}: what frozen layers make of two mixed photos is not the mix of what they make of \
+             each, so that what is kept of views cannot be mixed; set one of them to 0",
+            self.views,
+            self.mixup
         );
         Ok(())
     }
@@ -334,12 +349,15 @@ impl Recipe {
     }
 }
 
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Puts what `changes` holds, but for `null`, in the place of what `all` holds.
 fn overlay(all: &mut Value, changes: Value) {
     match (all, changes) {
-        (_, Value::Null) => {}
         (Value::Object(all), Value::Object(changes)) => {
-            for (name, value) in changes {
+            for (name, value) in changes.into_iter().filter(|(_, value)| !value.is_null()) {
                 overlay(all.entry(name).or_insert(Value::Null), value);
             }
         }
@@ -412,6 +430,13 @@ mod tests {
             ..flags()
         };
         assert!(refused(nothing).contains("best and paper"));
+        let mixed = RecipeFlags {
+            views: Some(10),
+            mixup: Some(0.2),
+            ..flags()
+        };
+        let said = refused(mixed);
+        assert!(said.contains("views is 10 and mixup 0.2"), "{said}");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.toml");
         let text = BUILT_IN[1].1.replace("epochs", "epoks");
@@ -456,6 +481,19 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_without_views_is_written_as_before_there_were_any() {
+        let text = |views| {
+            let recipe = Recipe {
+                views,
+                ..Recipe::default()
+            };
+            serde_json::to_string(&recipe).unwrap()
+        };
+        assert!(!text(0).contains("views") && text(3).contains("\"views\":3"));
+        assert_eq!(serde_json::from_str::<Recipe>(&text(0)).unwrap().views, 0);
+    }
+
+    #[test]
     fn recipes_of_older_checkpoints_are_read() {
         #[derive(Deserialize)]
         struct Old {
@@ -465,7 +503,7 @@ mod tests {
         let old =
             r#"{"recipe": {"epochs": 7, "freeze_layers": 25, "augmentation": {"zoom": 0.5}}}"#;
         let Old { recipe } = serde_json::from_str(old).unwrap();
-        assert_eq!((recipe.epochs, recipe.mixup), (7, 0.0));
+        assert_eq!((recipe.epochs, recipe.mixup, recipe.views), (7, 0.0, 0));
         assert_eq!(
             (recipe.freeze_layers, recipe.augmentation.zoom),
             (Some(25), 0.5)
