@@ -78,22 +78,20 @@ impl AdamW {
 
     /// Applies the gradients of `loss` at `learning_rate`.
     pub fn backward_step(&mut self, loss: &Tensor, learning_rate: f64) {
-        for slot in &mut self.slots {
-            slot.tensor.zero_grad();
-        }
-        loss.backward();
+        // Handed over instead of added to gradients that are zeroed for it.
+        let learned: Vec<&Tensor> = self.slots.iter().map(|slot| &slot.tensor).collect();
+        let gradients = Tensor::run_backward(&[loss], &learned, false, false);
         self.step += 1;
         let (correction_1, correction_2) =
             (1.0 - BETA_1.powi(self.step), 1.0 - BETA_2.powi(self.step));
         no_grad(|| {
-            for slot in &mut self.slots {
-                let gradient = slot.tensor.grad();
+            for (slot, gradient) in self.slots.iter_mut().zip(&gradients) {
                 if slot.decays {
                     let _ = slot
                         .tensor
                         .g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
                 }
-                let _ = slot.mean.lerp_(&gradient, 1.0 - BETA_1);
+                let _ = slot.mean.lerp_(gradient, 1.0 - BETA_1);
                 let _ = slot.square.lerp_(&gradient.square(), 1.0 - BETA_2);
                 let divisor = (&slot.square / correction_2).sqrt_() + EPSILON;
                 let step = (&slot.mean / divisor) * (-learning_rate / correction_1);
