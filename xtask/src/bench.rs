@@ -7,11 +7,12 @@
 //! ncnn and MNN may be missing, or refuse a network: that is said, and a `-` in the table. ncnn runs
 //! in float, since no package of it quantizes; the table and the CSV name each figure's precision.
 //! Left out: accuracy (`etalase eval`), pre-processing, and times on arm64, where `--arm64` counts
-//! executed instructions under qemu instead.
+//! executed instructions under qemu instead. `--training` compares training steps (see [`training`]).
 
 mod arm64;
 mod record;
 mod runtime;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -35,13 +36,15 @@ const PEERS: [&str; 5] = ["onnxruntime", "openvino", "litert", "ncnn", "mnn"];
 /// Those of bench/requirements-more.txt, which a benchmark can do without. Also bench/models.py's steps.
 const MORE: [&str; 2] = ["ncnn", "mnn"];
 const ENGINES: [&str; 2] = ["integer", "tract"];
+/// Where `--rounds` does not say.
+const ROUNDS: u32 = 12;
 /// What one batch should take: long enough to settle, short beside the machine's moods.
 const BATCH_MS: f64 = 100.0;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Networks to run
-    #[arg(long, value_delimiter = ',', value_parser = NETWORKS, default_values_t = NETWORKS[..4].iter().map(ToString::to_string))]
+    /// Networks to run [default: all but nasnet_large; --training: those that timm has too]
+    #[arg(long, value_delimiter = ',', value_parser = NETWORKS)]
     networks: Vec<String>,
     /// Other runtimes to run beside; `none` for none
     #[arg(long, value_delimiter = ',', value_parser = [PEERS[0], PEERS[1], PEERS[2], PEERS[3], PEERS[4], "none"], default_values_t = PEERS.map(String::from))]
@@ -52,28 +55,42 @@ pub struct Args {
     /// Threads of every runtime
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
-    /// Batches of every runtime
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    /// Batches of every runtime [default: 12; --training: 4]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
     /// Write the numbers to this file too
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Count instructions under qemu at three arm64 CPUs instead of timing
     #[arg(long, conflicts_with_all = ["threads", "rounds", "etalase"])]
     arm64: bool,
+    /// Time training steps beside PyTorch + timm instead
+    #[arg(long, conflicts_with_all = ["arm64", "peers", "engines", "models", "etalase"])]
+    training: bool,
     /// Folder of models, made by bench/models.py where they are missing [default: bench-models in the cache]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
-    /// Python with bench/requirements.txt installed, instead of the one that is made in the cache;
-    /// ncnn and MNN are run by it too, if it has them
+    /// Python with bench/requirements.txt installed (--training: bench/requirements-training.txt),
+    /// instead of the one that is made in the cache; ncnn and MNN are run by it too, if it has them
     #[arg(long, value_name = "PYTHON")]
     python: Option<PathBuf>,
     /// `etalase` command to time, instead of building it
     #[arg(long, value_name = "COMMAND")]
     etalase: Option<PathBuf>,
+    /// `etalase-trainer` command to time, instead of building it
+    #[arg(long, value_name = "COMMAND", requires = "training")]
+    trainer: Option<PathBuf>,
 }
 
 impl Args {
+    /// Those that are asked for, or these.
+    fn networks(&self, default: &[&str]) -> Vec<String> {
+        match self.networks.is_empty() {
+            true => default.iter().map(ToString::to_string).collect(),
+            false => self.networks.clone(),
+        }
+    }
+
     fn peers(&self) -> impl Iterator<Item = &str> {
         self.peers
             .iter()
@@ -196,11 +213,15 @@ impl Timing {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let place = prepare(args)?;
-    let report = if args.arm64 {
-        arm64::run(args, &place)?
+    let report = if args.training {
+        training::run(args, &args.networks(&training::NETWORKS))?
     } else {
-        time_all(args, &place)?
+        let networks = args.networks(&NETWORKS[..4]);
+        let place = prepare(args, &networks)?;
+        match args.arm64 {
+            true => arm64::run(args, &networks, &place)?,
+            false => time_all(args, &networks, &place)?,
+        }
     };
     println!("\n{}", report.shown.aligned());
     if let Some(path) = &args.csv {
@@ -223,7 +244,7 @@ struct Found {
 }
 
 /// Makes the virtual environments and the models that are missing.
-fn prepare(args: &Args) -> Result<Place> {
+fn prepare(args: &Args, networks: &[String]) -> Result<Place> {
     let python = match &args.python {
         Some(python) => python.clone(),
         None => setup::bench_python()?,
@@ -256,7 +277,7 @@ fn prepare(args: &Args) -> Result<Place> {
         };
         place.more.is_some() && wanted.iter().any(unknown)
     };
-    let networks = || args.networks.iter().map(String::as_str);
+    let networks = || networks.iter().map(String::as_str);
     let missing = |network: &&str| {
         let mut runtimes = args.peers().filter(|peer| !MORE.contains(peer));
         !place.model(network, "etalase").exists()
@@ -274,7 +295,7 @@ fn prepare(args: &Args) -> Result<Place> {
     Ok(place)
 }
 
-fn time_all(args: &Args, place: &Place) -> Result<Found> {
+fn time_all(args: &Args, networks: &[String], place: &Place) -> Result<Found> {
     let etalase = match &args.etalase {
         Some(command) => command.clone(),
         None => build_etalase()?,
@@ -296,7 +317,7 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
         ]),
         wrong: Vec::new(),
     };
-    for network in &args.networks {
+    for network in networks {
         let reference = place.reference(network)?;
         let mut runtimes: Vec<Box<dyn Runtime>> = Vec::new();
         for engine in &args.engines {
@@ -311,7 +332,7 @@ fn time_all(args: &Args, place: &Place) -> Result<Found> {
                 None => absent.push(name),
             }
         }
-        let timings = interleave(&mut runtimes, args.rounds, reference)?;
+        let timings = interleave(&mut runtimes, args.rounds.unwrap_or(ROUNDS), reference)?;
         let best_peer = runtimes
             .iter()
             .zip(&timings)

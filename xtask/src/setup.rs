@@ -16,6 +16,7 @@ use crate::report::{self, Report};
 const REQUIREMENTS: &str = include_str!("../../tests/reference/requirements.txt");
 const BENCH_REQUIREMENTS: &str = include_str!("../../bench/requirements.txt");
 const MORE_REQUIREMENTS: &str = include_str!("../../bench/requirements-more.txt");
+const TRAINING_REQUIREMENTS: &str = include_str!("../../bench/requirements-training.txt");
 const LIBTORCH_VERSION: &str = "2.11.0";
 
 /// `cargo xtask setup`.
@@ -256,13 +257,20 @@ pub fn python() -> Result<PathBuf> {
         REQUIREMENTS,
         modules,
         &[],
+        None,
     )
 }
 
 /// As [`python`], for the benchmarks: with the runtimes to compare with and what makes their models.
 pub fn bench_python() -> Result<PathBuf> {
     let modules = "numpy, onnxruntime, openvino, ai_edge_litert, tf2onnx";
-    environment("bench/requirements.txt", BENCH_REQUIREMENTS, modules, &[])
+    environment(
+        "bench/requirements.txt",
+        BENCH_REQUIREMENTS,
+        modules,
+        &[],
+        None,
+    )
 }
 
 /// As [`bench_python`], with the runtimes that a benchmark can do without: [`NotInstalled`] where
@@ -273,6 +281,18 @@ pub fn bench_more_python() -> Result<PathBuf> {
         MORE_REQUIREMENTS,
         "numpy, PIL, ncnn, MNN, _tools",
         &["--no-deps"],
+        None,
+    )
+}
+
+/// PyTorch + timm, to compare training with. The file says why it is installed without dependencies.
+pub fn bench_training_python() -> Result<PathBuf> {
+    environment(
+        "bench/requirements-training.txt",
+        TRAINING_REQUIREMENTS,
+        "torch, timm",
+        &["--no-deps"],
+        Some("bench/torch_without_cuda.py"),
     )
 }
 
@@ -287,12 +307,14 @@ impl std::fmt::Display for NotInstalled {
 }
 
 /// A virtual environment's interpreter. Its folder is named after the requirements, so that
-/// checkouts that want different versions do not undo each other's.
+/// checkouts that want different versions do not undo each other's. It is done when it has run the
+/// script `finish`.
 fn environment(
     file: &str,
     requirements: &str,
     modules: &str,
     pip_options: &[&str],
+    finish: Option<&str>,
 ) -> Result<PathBuf> {
     let folder = cache()?.join(format!("python-{:016x}", fingerprint(requirements)));
     let interpreter = folder.join("bin").join("python");
@@ -332,6 +354,9 @@ fn environment(
             .arg(crate::root().join(file)),
     )
     .with_context(|| NotInstalled(file.into()))?;
+    if let Some(script) = finish {
+        report::run(Command::new(&interpreter).arg(crate::root().join(script)))?;
+    }
     std::fs::write(&stamp, requirements)
         .with_context(|| format!("{}: cannot write", stamp.display()))?;
     Ok(interpreter)
@@ -508,6 +533,7 @@ mod tests {
             .lines()
             .chain(BENCH_REQUIREMENTS.lines())
             .chain(MORE_REQUIREMENTS.lines())
+            .chain(TRAINING_REQUIREMENTS.lines())
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
             assert!(
@@ -523,6 +549,8 @@ mod tests {
     fn the_wheels_are_of_the_version_that_is_named() {
         let wheels = include_str!("../libtorch.txt");
         assert!(wheels.contains(&format!("torch=={LIBTORCH_VERSION} --hash=sha256:")));
+        let compared = format!("torch=={LIBTORCH_VERSION}");
+        assert!(TRAINING_REQUIREMENTS.lines().any(|line| line == compared));
     }
 
     #[test]

@@ -39,7 +39,7 @@ const CSV_COLUMNS: [&str; 15] = [
     "ratio",
 ];
 
-pub fn run(args: &Args, place: &Place) -> Result<Found> {
+pub fn run(args: &Args, networks: &[String], place: &Place) -> Result<Found> {
     let plugin = build_plugin()?;
     let program = cross_build()?;
     let peers = read_peers(include_str!("../../../bench/arm64_peers.csv"))?;
@@ -52,7 +52,7 @@ pub fn run(args: &Args, place: &Place) -> Result<Found> {
         ]),
         wrong: Vec::new(),
     };
-    for network in &args.networks {
+    for network in networks {
         let reference = place.reference(network)?;
         let model = place.model(network, "etalase");
         for machine in CPUS {

@@ -83,7 +83,7 @@ impl Runtime for Etalase {
 pub fn etalase_batch(text: &str) -> Result<Batch> {
     let value: Value = serde_json::from_str(text).with_context(|| format!("no JSON: {text:?}"))?;
     Ok(Batch {
-        runs_ms: times(&value)?,
+        runs_ms: numbers(&value, "runs_ms")?,
         top1: class(&value)?,
         open_ms: value["open_ms"].as_f64().context("no open_ms")?,
         isa: value["isa"].as_str().context("no isa")?.into(),
@@ -108,15 +108,71 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// The status that bench/peers.py ends with where the runtime is not installed.
 const ABSENT: i32 = 3;
 
-/// A process of bench/peers.py. Dropping it ends the process.
-pub struct Peer {
+/// A process that answers every line with a JSON object a line. Dropping it ends the process.
+pub struct Talk {
     name: String,
-    version: String,
-    open_ms: f64,
     child: Child,
     /// `None` once it is told to end.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    /// Starts a script, called `name` where it fails.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("could not start: {}", report::shown(command)))?;
+        let requests = child.stdin.take();
+        let answers = child.stdout.take().context("no stdout")?;
+        Ok(Self {
+            name: name.into(),
+            child,
+            requests,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    /// Its next line.
+    pub fn answer(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            bail!("{} ended, see above", self.name);
+        }
+        serde_json::from_str(&line).with_context(|| format!("{}: no JSON: {line:?}", self.name))
+    }
+
+    pub fn ask(&mut self, request: &str) -> Result<Value> {
+        let requests = self.requests.as_mut().context("has been ended")?;
+        writeln!(requests, "{request}")
+            .with_context(|| format!("{} does not listen", self.name))?;
+        self.answer()
+    }
+
+    /// Tells it to end, and waits for that; its status.
+    fn end(&mut self) -> Result<Option<i32>> {
+        // The end of its input tells it.
+        self.requests = None;
+        Ok(self.child.wait()?.code())
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// A runtime in bench/peers.py.
+pub struct Peer {
+    name: String,
+    version: String,
+    open_ms: f64,
+    talk: Talk,
 }
 
 impl Peer {
@@ -127,44 +183,23 @@ impl Peer {
             .arg(crate::root().join("bench/peers.py"))
             .arg(name)
             .arg(model)
-            .args(["--threads", &threads.to_string()])
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("could not start: {}", report::shown(&command)))?;
-        let requests = child.stdin.take();
-        let answers = child.stdout.take().context("no stdout")?;
-        let mut peer = Self {
-            name: name.into(),
-            version: String::new(),
-            open_ms: 0.0,
-            child,
-            requests,
-            answers: BufReader::new(answers),
-        };
-        let hello = match peer.answer() {
+            .args(["--threads", &threads.to_string()]);
+        let mut talk = Talk::start(&format!("bench/peers.py {name}"), &mut command)?;
+        let hello = match talk.answer() {
             Ok(hello) => hello,
             Err(error) => {
-                peer.requests = None;
-                return match peer.child.wait()?.code() {
+                return match talk.end()? {
                     Some(ABSENT) => Ok(None),
                     _ => Err(error),
                 };
             }
         };
-        peer.version = hello["version"].as_str().context("no version")?.into();
-        peer.open_ms = hello["create_ms"].as_f64().context("no create_ms")?;
-        Ok(Some(peer))
-    }
-
-    fn answer(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("bench/peers.py {} ended, see above", self.name);
-        }
-        serde_json::from_str(&line).with_context(|| format!("{}: no JSON: {line:?}", self.name))
+        Ok(Some(Self {
+            name: name.into(),
+            version: hello["version"].as_str().context("no version")?.into(),
+            open_ms: hello["create_ms"].as_f64().context("no create_ms")?,
+            talk,
+        }))
     }
 }
 
@@ -178,11 +213,8 @@ impl Runtime for Peer {
     }
 
     fn batch(&mut self, runs: u32) -> Result<Batch> {
-        let requests = self.requests.as_mut().context("has been ended")?;
-        writeln!(requests, "run {}", runs + 1)
-            .with_context(|| format!("bench/peers.py {} does not listen", self.name))?;
-        let answer = self.answer()?;
-        let mut runs_ms = times(&answer)?;
+        let answer = self.talk.ask(&format!("run {}", runs + 1))?;
+        let mut runs_ms = numbers(&answer, "runs_ms")?;
         runs_ms.remove(0);
         Ok(Batch {
             runs_ms,
@@ -193,22 +225,16 @@ impl Runtime for Peer {
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // The end of its input tells it to end.
-        self.requests = None;
-        let _ = self.child.wait();
+/// A member that holds numbers, at least one.
+pub fn numbers(value: &Value, key: &str) -> Result<Vec<f64>> {
+    let numbers = value[key].as_array();
+    let numbers = numbers.with_context(|| format!("no {key}"))?;
+    let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
+    let numbers = numbers.with_context(|| format!("{key}: no numbers"))?;
+    if numbers.is_empty() {
+        bail!("{key}: nothing in it");
     }
-}
-
-fn times(value: &Value) -> Result<Vec<f64>> {
-    let times = value["runs_ms"].as_array().context("no runs_ms")?;
-    let times: Option<Vec<f64>> = times.iter().map(Value::as_f64).collect();
-    let times = times.context("runs_ms: no numbers")?;
-    if times.is_empty() {
-        bail!("runs_ms: no runs");
-    }
-    Ok(times)
+    Ok(numbers)
 }
 
 fn class(value: &Value) -> Result<usize> {
