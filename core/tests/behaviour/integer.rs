@@ -164,6 +164,153 @@ fn every_operation_is_fused_and_agrees_with_tract() {
     }
 }
 
+/// Two maps in other integers and one of the photo, joined without a QuantizeLinear behind them, twice: the first
+/// concatenation is a part of the second, and a multiply-add per channel reads each.
+fn segments() -> Network {
+    let levels = |seed, length| -> Vec<i8> {
+        noise(seed, length)
+            .iter()
+            .map(|byte| (byte % 15) as i8 - 7)
+            .collect()
+    };
+    let mut network = Network::default()
+        .input("photo", DataType::Uint8, shape(&[1, 8, 8, 3]))
+        .floats("ws", &[], &[1.0 / 32.0])
+        .i8s("wz", &[], &[0])
+        .i8s("first_q", &[4, 3, 1, 1], &levels(1, 12))
+        .i8s("second_q", &[4, 7, 1, 1], &levels(2, 28))
+        .i8s("dense_q", &[11, 5], &levels(3, 55))
+        .floats(
+            "gain_7",
+            &[1, 7, 1, 1],
+            &[1.0, 0.5, -0.5, 2.0, 0.25, -1.0, 0.75],
+        )
+        .floats(
+            "shift_7",
+            &[1, 7, 1, 1],
+            &[0.5, -0.5, 0.0, 1.0, -1.0, 0.25, 2.0],
+        )
+        .floats(
+            "gain_11",
+            &[11, 1, 1],
+            &[1.5, 0.5, -0.5, 2.0, 0.25, -1.0, 0.75, 1.0, -2.0, 0.3, 0.7],
+        )
+        .floats(
+            "shift_11",
+            &[11, 1, 1],
+            &[0.5, -0.5, 0.1, 1.0, -1.0, 0.25, 0.2, 0.3, 0.4, 0.0, -0.5],
+        );
+    let quantized = |network: Network, name: &str, scale: f32, zero_point: u8| {
+        let of = |suffix: &str| format!("{name}_{suffix}");
+        let (scales, zeros, bytes) = (of("s"), of("z"), of("u8"));
+        network
+            .floats(&scales, &[], &[scale])
+            .u8s(&zeros, &[], &[zero_point])
+            .node("QuantizeLinear", &[name, &scales, &zeros], &bytes)
+            .node("DequantizeLinear", &[&bytes, &scales, &zeros], &of("r"))
+    };
+    for weights in ["first", "second", "dense"] {
+        let bytes = format!("{weights}_q");
+        network = network.node("DequantizeLinear", &[&bytes, "ws", "wz"], weights);
+    }
+    network = network
+        .floats("photo_s", &[], &[1.0 / 16.0])
+        .u8s("photo_z", &[], &[128])
+        .node_with(
+            "Transpose",
+            &["photo"],
+            "planes",
+            &[("perm", &[0, 3, 1, 2])],
+        )
+        .node(
+            "DequantizeLinear",
+            &["planes", "photo_s", "photo_z"],
+            "real",
+        )
+        .node("Conv", &["real", "first"], "a");
+    network = quantized(network, "a", 1.0 / 40.0, 140)
+        .node_with("Concat", &["real", "a_r"], "b", &[("axis", &[1])])
+        .node("Mul", &["b", "gain_7"], "c0")
+        .node("Add", &["c0", "shift_7"], "c1")
+        .node("Relu", &["c1"], "c");
+    network = quantized(network, "c", 1.0 / 20.0, 0).node("Conv", &["c_r", "second"], "d");
+    network = quantized(network, "d", 1.0 / 25.0, 90)
+        .node_with("Concat", &["b", "d_r"], "e", &[("axis", &[1])])
+        .node("Mul", &["e", "gain_11"], "f0")
+        .node("Add", &["f0", "shift_11"], "f");
+    network = quantized(network, "f", 1.0 / 12.0, 120).node("GlobalAveragePool", &["f_r"], "g");
+    quantized(network, "g", 1.0 / 60.0, 100)
+        .node_with("Flatten", &["g_r"], "h", &[("axis", &[1])])
+        .node("MatMul", &["h", "dense"], "logits")
+        .output("logits", &[1, 5])
+}
+
+#[test]
+fn joined_maps_keep_their_integers_where_a_multiply_add_reads_them() {
+    let network = segments();
+    let engine = open(network.clone());
+    let operations = engine.explain(&photo(1)).expect("runs").expect("fused");
+    let kinds: Vec<&str> = operations.iter().map(|operation| operation.kind).collect();
+    // The photo, which the concatenation reads, is copied; what convolutions write they write in place.
+    let count = |kind: &str| kinds.iter().filter(|&&found| found == kind).count();
+    assert_eq!(
+        [
+            count("affine"),
+            count("copy"),
+            count("lookup"),
+            count("tract")
+        ],
+        [2, 1, 0, 0],
+        "{kinds:?}"
+    );
+    let options = EngineOptions {
+        backend: etalase::engine::Backend::Tract,
+        ..EngineOptions::default()
+    };
+    let plain = Engine::from_onnx(&network.bytes(), &options).expect("opens");
+    for seed in 0..50 {
+        let (ours, theirs) = (
+            engine.run(&photo(seed)).expect("runs"),
+            plain.run(&photo(seed)).expect("runs"),
+        );
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() < 0.02, "{ours} and {theirs}");
+        }
+        assert!(ours.iter().any(|logit| logit.abs() > 0.01), "{ours:?}");
+    }
+}
+
+/// What has no integer form, and what has a QuantizeLinear, may read the same segments.
+#[test]
+fn joined_maps_are_read_by_anything() {
+    let network = segments()
+        .node("Abs", &["b"], "b_abs")
+        .node_with("GlobalAveragePool", &["b_abs"], "b_mean", &[])
+        .floats("whole_s", &[], &[1.0 / 16.0])
+        .u8s("whole_z", &[], &[128])
+        .node("QuantizeLinear", &["b", "whole_s", "whole_z"], "b_u8")
+        .node("DequantizeLinear", &["b_u8", "whole_s", "whole_z"], "b_r")
+        .node("GlobalAveragePool", &["b_r"], "b_r_mean")
+        .node("Add", &["b_mean", "b_r_mean"], "b_sum")
+        .node_with("Flatten", &["b_sum"], "seven", &[("axis", &[1])]);
+    let network = network.retarget("seven", &[1, 7]);
+    let engine = open(network.clone());
+    let options = EngineOptions {
+        backend: etalase::engine::Backend::Tract,
+        ..EngineOptions::default()
+    };
+    let plain = Engine::from_onnx(&network.bytes(), &options).expect("opens");
+    for seed in 0..10 {
+        let (ours, theirs) = (
+            engine.run(&photo(seed)).expect("runs"),
+            plain.run(&photo(seed)).expect("runs"),
+        );
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() < 0.02, "{ours} and {theirs}");
+        }
+    }
+}
+
 #[test]
 fn a_plan_gives_the_same_bits_as_its_onnx() {
     let onnx = everything().bytes();

@@ -56,6 +56,12 @@ impl Network {
         self
     }
 
+    /// The same nodes with another output.
+    pub fn retarget(mut self, name: &str, sides: &[i64]) -> Network {
+        self.graph.output.clear();
+        self.output(name, sides)
+    }
+
     /// A node named after its output.
     pub fn node(self, op: &str, inputs: &[&str], output: &str) -> Network {
         self.node_with(op, inputs, output, &[])

@@ -11,7 +11,7 @@ use super::{Fused, Import, unmatched};
 impl Import<'_> {
     pub(super) fn add(&mut self, node: &NodeProto) -> Fused<Value> {
         let sign = if node.op_type == "Sub" { -1.0 } else { 1.0 };
-        let (left, right) = (self.input(node, 0)?.clone(), self.input(node, 1)?.clone());
+        let (left, right) = (self.operand(node, 0)?, self.operand(node, 1)?);
         let (value, other, swapped) = match (constant_floats(&left), constant_floats(&right)) {
             (None, Some(floats)) => (left, Some((floats, right.sides().to_vec())), false),
             (Some(floats), None) => (right, Some((floats, left.sides().to_vec())), true),
@@ -57,7 +57,7 @@ impl Import<'_> {
     }
 
     pub(super) fn mul(&mut self, node: &NodeProto) -> Fused<Value> {
-        let (left, right) = (self.input(node, 0)?.clone(), self.input(node, 1)?.clone());
+        let (left, right) = (self.operand(node, 0)?, self.operand(node, 1)?);
         let (value, floats, sides) = match (constant_floats(&left), constant_floats(&right)) {
             (None, Some(floats)) => (left, floats, right.sides().to_vec()),
             (Some(floats), None) => (right, floats, left.sides().to_vec()),
@@ -91,7 +91,7 @@ impl Import<'_> {
         let offset = (0..channels)
             .map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * f64::from(scale[c])) as f32)
             .collect();
-        let value = self.input(node, 0)?.clone();
+        let value = self.operand(node, 0)?;
         let mut sides = vec![1; value.sides().len()];
         if let Some(side) = sides.get_mut(1) {
             *side = channels;
@@ -117,7 +117,10 @@ impl Import<'_> {
         }
         // Mul and Add of one batch norm, with nothing between them, are one step.
         let (input, before) = match value {
-            Value::Dequantized(view) => (self.settled(&node.name, view)?, (vec![1.0], vec![0.0])),
+            value @ (Value::Dequantized(_) | Value::Segmented(_)) => {
+                let input = self.as_segmented(&node.name, value)?;
+                (input, (vec![1.0], vec![0.0]))
+            }
             Value::Pending(Pending {
                 op:
                     PendingOp::Affine {

@@ -2,7 +2,7 @@
 //! and become the multipliers, biases and clamps of its integer form.
 
 use super::super::onnx::failed;
-use super::value::{Bias, Dequantized, Layout, Pending, PendingOp, Stored};
+use super::value::{Bias, Dequantized, Layout, Levels, Pending, PendingOp, Segmented, Stored};
 use super::{Fused, Import, in_memory, unmatched};
 use crate::engine::kernels::Window;
 use crate::engine::plan::{Convolution, Kind, Op, Place, Range, TensorId, WeightOrder, fits};
@@ -74,12 +74,13 @@ impl Import<'_> {
                 offset,
                 stored,
             } => {
-                let op = match (factors.as_slice(), offset.as_slice(), stored) {
-                    (&[factor], &[offset], _) => {
+                let single = input.single();
+                let op = match (&single, factors.as_slice(), offset.as_slice(), stored) {
+                    (Some(input), &[factor], &[offset], _) => {
                         let of = |x: f32| (x * factor + offset).clamp(bounds.0, bounds.1);
                         lookup(input, of, scale, zero_point)
                     }
-                    (_, _, Some(added)) => {
+                    (Some(input), _, _, Some(added)) => {
                         let scales = [input.scale / scale, added.scale / scale];
                         let zeros = [in_graph(input.zero_point), added.zero_point];
                         let offset = sum_offset(scales, zeros, in_graph(zero_point));
@@ -91,7 +92,7 @@ impl Import<'_> {
                             output: rounded_last,
                         }
                     }
-                    _ => Op::Affine {
+                    (Some(input), ..) => Op::Affine {
                         zero_point: input.zero_point,
                         scale: factors
                             .iter()
@@ -103,11 +104,22 @@ impl Import<'_> {
                             .collect(),
                         output: rounded_last,
                     },
+                    (None, ..) => {
+                        let (scale, offset) =
+                            absorbed(input, (factors, offset), scale, in_graph(zero_point));
+                        Op::Affine {
+                            zero_point: 0,
+                            scale,
+                            offset,
+                            output: rounded_last,
+                        }
+                    }
                 };
                 (vec![input.tensor], op)
             }
             PendingOp::Concat(parts) => {
-                return self.joined(node, parts, layout, scale, zero_point, bounds);
+                let whole = self.joined(node, parts, layout, (scale, zero_point), bounds);
+                return Ok((whole, layout.clone()));
             }
             PendingOp::AveragePool {
                 input,
@@ -162,34 +174,6 @@ impl Import<'_> {
         let tensor = self.tensor(Kind::Byte, &layout);
         self.step(node, &[view.tensor], tensor, op);
         Ok((tensor, layout))
-    }
-
-    /// Tensors side by side along their channels.
-    pub(super) fn joined(
-        &mut self,
-        node: &str,
-        parts: &[Dequantized],
-        layout: &Layout,
-        scale: f32,
-        zero_point: u8,
-        bounds: (f32, f32),
-    ) -> Fused<(TensorId, Layout)> {
-        let whole = self.tensor(Kind::Byte, layout);
-        let mut channel = 0;
-        for part in parts {
-            let segment = self.tensor(Kind::Byte, &part.layout);
-            self.plan.tensors[segment].segment_of = Some((whole, channel));
-            channel += self.plan.tensors[segment].channels;
-            let same = (part.scale, part.zero_point) == (scale, zero_point)
-                && bounds == (f32::NEG_INFINITY, f32::INFINITY);
-            let op = if same {
-                Op::Copy
-            } else {
-                lookup(part, |x| x.clamp(bounds.0, bounds.1), scale, zero_point)
-            };
-            self.step(node, &[part.tensor], segment, op);
-        }
-        Ok((whole, layout.clone()))
     }
 
     pub(super) fn dequantized_step(&mut self, node: &str, view: &Dequantized) -> TensorId {
@@ -384,7 +368,12 @@ impl Import<'_> {
 
 /// `of` over all real values that a tensor's integers stand for, in integers of `scale` and
 /// `zero_point`: rounded as DequantizeLinear and QuantizeLinear define it.
-fn lookup(view: &Dequantized, of: impl Fn(f32) -> f32, scale: f32, zero_point: u8) -> Op {
+pub(super) fn lookup(
+    view: &Dequantized,
+    of: impl Fn(f32) -> f32,
+    scale: f32,
+    zero_point: u8,
+) -> Op {
     let level = |x: u8| {
         let real = f32::from(i16::from(x) - i16::from(view.zero_point)) * view.scale;
         // `as` saturates.
@@ -393,6 +382,27 @@ fn lookup(view: &Dequantized, of: impl Fn(f32) -> f32, scale: f32, zero_point: u
     Op::Lookup {
         table: (0..=u8::MAX).map(level).collect(),
     }
+}
+
+/// The factors and offsets of a multiply-add per channel that takes up the scale and zero point of
+/// each of its input's segments; `zero_point` is the result's.
+fn absorbed(
+    input: &Segmented,
+    (factors, offsets): (&[f32], &[f32]),
+    scale: f32,
+    zero_point: f32,
+) -> (Vec<f32>, Vec<f32>) {
+    let of = |values: &[f32], channel: usize| {
+        let value = values.get(channel).or(values.first());
+        value.copied().unwrap_or(0.0)
+    };
+    let multiply_add = |(channel, levels): (usize, &Levels)| {
+        let factor = levels.scale * of(factors, channel) / scale;
+        let zeros = f64::from(factor) * f64::from(levels.zero_point);
+        let offset = f64::from(of(offsets, channel) / scale + zero_point) - zeros;
+        (factor, offset as f32)
+    };
+    input.channels().enumerate().map(multiply_add).unzip()
 }
 
 /// What is left of a sum of quantized values when the values themselves have gone in with

@@ -34,16 +34,9 @@ impl<'a> Import<'a> {
             }
             Value::Pending(pending) => match self.emit_floats(&pending)? {
                 Some(done) => done,
-                None => {
-                    let Some(&node) = self.makers.get(name) else {
-                        return unmatched(format!("tensor {name:?} is needed in f32"));
-                    };
-                    match self.leftover(node, format!("its result {name:?} is needed in f32"))? {
-                        Value::Float { tensor, layout } => (tensor, layout),
-                        _ => return unmatched(format!("tensor {name:?} is needed in f32")),
-                    }
-                }
+                None => self.made_by_tract(name)?,
             },
+            Value::Segmented(_) => self.made_by_tract(name)?,
             Value::Bytes { .. } => {
                 return unmatched(format!("integers of {name:?} are needed as such"));
             }
@@ -59,6 +52,17 @@ impl<'a> Import<'a> {
             },
         );
         Ok((tensor, layout))
+    }
+
+    /// What the node that gives a value is in `f32`.
+    fn made_by_tract(&mut self, name: &str) -> Fused<(TensorId, Layout)> {
+        let Some(&node) = self.makers.get(name) else {
+            return unmatched(format!("tensor {name:?} is needed in f32"));
+        };
+        match self.leftover(node, format!("its result {name:?} is needed in f32"))? {
+            Value::Float { tensor, layout } => Ok((tensor, layout)),
+            _ => unmatched(format!("tensor {name:?} is needed in f32")),
+        }
     }
 
     /// A step in which tract computes the node.

@@ -7,11 +7,12 @@
 //! two. What has no integer form becomes a step that tract runs.
 //!
 //! Pieces: [`value`] what a name stands for, [`nodes`], [`elementwise`] and [`shapes`] ONNX'
-//! operators, [`emit`] pending operations into steps, [`leftover`] the rest, on tract.
+//! operators, [`joined`] concatenations, [`emit`] pending operations into steps, [`leftover`] the rest, on tract.
 
 mod attributes;
 mod elementwise;
 mod emit;
+mod joined;
 mod leftover;
 mod nodes;
 mod places;

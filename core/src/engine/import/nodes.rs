@@ -7,7 +7,9 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::onnx::failed;
 use super::attributes::{axis, float, int, ints, pair, small, tensor, text};
-use super::value::{Bias, Constant, Dequantized, Layout, Pending, PendingOp, Stored, Value};
+use super::value::{
+    Bias, Constant, Dequantized, Layout, Pending, PendingOp, Segmented, Stored, Value,
+};
 use super::{Fused, Import, unmatched};
 use crate::engine::kernels::Window;
 use crate::engine::plan::{Kind, Op, WeightOrder};
@@ -110,6 +112,10 @@ impl<'a> Import<'a> {
         let input = self.input(node, 0)?.clone();
         let (tensor, layout) = match input {
             Value::Dequantized(view) => self.requantized(&node.name, view, scale, zero_point)?,
+            Value::Segmented(whole) => {
+                let pending = untouched(&node.name, whole);
+                self.emit(&pending, scale, zero_point, signed)?
+            }
             Value::Pending(pending) => self.emit(&pending, scale, zero_point, signed)?,
             Value::Float { tensor, layout } => {
                 let output = self.tensor(Kind::Byte, &layout);
@@ -404,20 +410,8 @@ impl<'a> Import<'a> {
     fn clamped(&mut self, node: &NodeProto, low: f32, high: f32) -> Fused<Value> {
         let mut pending = match self.input(node, 0)?.clone() {
             Value::Pending(pending) => pending,
-            Value::Dequantized(view) => {
-                let input = self.settled(&node.name, view)?;
-                Pending {
-                    node: String::new(),
-                    layout: input.layout.clone(),
-                    op: PendingOp::Affine {
-                        input,
-                        scale: vec![1.0],
-                        offset: vec![0.0],
-                        stored: None,
-                    },
-                    low: f32::NEG_INFINITY,
-                    high: f32::INFINITY,
-                }
+            value @ (Value::Dequantized(_) | Value::Segmented(_)) => {
+                untouched("", self.as_segmented(&node.name, value)?)
             }
             _ => return unmatched("its input is not a quantized tensor"),
         };
@@ -428,32 +422,6 @@ impl<'a> Import<'a> {
         }
         pending.node.clone_from(&node.name);
         Ok(Value::Pending(pending))
-    }
-
-    fn concat(&mut self, node: &NodeProto) -> Fused<Value> {
-        let mut parts = Vec::with_capacity(node.input.len());
-        for index in 0..node.input.len() {
-            let view = self.view(node, index)?;
-            parts.push(self.settled(&node.name, view)?);
-        }
-        let Some(first) = parts.first().map(|part| part.layout.clone()) else {
-            return Err(failed("it joins nothing").into());
-        };
-        let along = axis(int(node, "axis", 0), first.sides.len())?;
-        let innermost = parts.iter().all(|part| {
-            let sides = &part.layout.sides;
-            part.layout.lies_as(&first.order)
-                && part.layout.order.last() == Some(&along)
-                && sides.len() == first.sides.len()
-                && (0..sides.len()).all(|side| side == along || sides[side] == first.sides[side])
-        });
-        if !innermost {
-            return unmatched("it joins along another side than the channels");
-        }
-        let mut layout = first;
-        let channels = parts.iter().filter_map(|part| part.layout.sides.get(along));
-        layout.sides[along] = channels.sum();
-        Ok(self.pending(node, layout, PendingOp::Concat(parts)))
     }
 
     fn max_pool(&mut self, node: &NodeProto) -> Fused<Value> {
@@ -605,6 +573,22 @@ impl<'a> Import<'a> {
             low: f32::NEG_INFINITY,
             high: f32::INFINITY,
         })
+    }
+}
+
+/// A quantized tensor as a pending result: itself.
+fn untouched(node: &str, input: Segmented) -> Pending {
+    Pending {
+        node: node.to_owned(),
+        layout: input.layout.clone(),
+        op: PendingOp::Affine {
+            input,
+            scale: vec![1.0],
+            offset: vec![0.0],
+            stored: None,
+        },
+        low: f32::NEG_INFINITY,
+        high: f32::INFINITY,
     }
 }
 

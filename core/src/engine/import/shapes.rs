@@ -6,7 +6,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::onnx::failed;
 use super::attributes::{axis, int, ints, text};
-use super::value::{Border, Dequantized, Layout, Pending, PendingOp, Value};
+use super::value::{Border, Dequantized, Layout, Pending, Value};
 use super::{Fused, Import, in_memory, unmatched};
 use crate::engine::plan::{Kind, Op, TensorId};
 
@@ -185,45 +185,9 @@ impl<'a> Import<'a> {
 
     /// Input `index` as a quantized view.
     pub(super) fn view(&mut self, node: &NodeProto, index: usize) -> Fused<Dequantized> {
-        match self.input(node, index)?.clone() {
+        match self.operand(node, index)? {
             Value::Dequantized(view) => Ok(view),
-            // Its inputs share a scale, so the result has it too.
-            Value::Pending(Pending {
-                op: PendingOp::Concat(parts),
-                layout,
-                low,
-                high,
-                ..
-            }) if low == f32::NEG_INFINITY && high == f32::INFINITY => {
-                let Some((first, rest)) = parts.split_first() else {
-                    return unmatched("it joins nothing");
-                };
-                if rest
-                    .iter()
-                    .any(|part| (part.scale, part.zero_point) != (first.scale, first.zero_point))
-                {
-                    return unmatched("what it reads is not quantized");
-                }
-                let (tensor, layout) = self.joined(
-                    &node.name,
-                    &parts,
-                    &layout,
-                    first.scale,
-                    first.zero_point,
-                    (low, high),
-                )?;
-                let view = Dequantized {
-                    tensor,
-                    layout,
-                    border: [0; 4],
-                    ..first.clone()
-                };
-                if let Some(name) = node.input.get(index) {
-                    self.values
-                        .insert(name.clone(), Value::Dequantized(view.clone()));
-                }
-                Ok(view)
-            }
+            Value::Segmented(_) => unmatched("what it reads has several scales"),
             _ => unmatched("what it reads is not quantized"),
         }
     }

@@ -291,6 +291,46 @@ pub(super) struct Dequantized {
     pub(super) border: Border,
 }
 
+/// Integers of channels that lie side by side, `(x - zero_point) * scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Levels {
+    pub(super) channels: usize,
+    pub(super) scale: f32,
+    /// In the `u8` domain.
+    pub(super) zero_point: u8,
+}
+
+/// A quantized tensor whose innermost side is in segments, each in integers of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Segmented {
+    pub(super) tensor: TensorId,
+    pub(super) layout: Layout,
+    pub(super) segments: Vec<Levels>,
+}
+
+impl Segmented {
+    /// The same as one view, where all segments are in the same integers.
+    pub(super) fn single(&self) -> Option<Dequantized> {
+        let first = self.segments.first()?;
+        let same =
+            |levels: &Levels| (levels.scale, levels.zero_point) == (first.scale, first.zero_point);
+        self.segments.iter().all(same).then(|| Dequantized {
+            tensor: self.tensor,
+            layout: self.layout.clone(),
+            scale: first.scale,
+            zero_point: first.zero_point,
+            border: [0; 4],
+        })
+    }
+
+    /// The integers of every channel.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Levels> {
+        self.segments
+            .iter()
+            .flat_map(|levels| std::iter::repeat_n(levels, levels.channels))
+    }
+}
+
 /// A real-valued result that no step computes yet.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
@@ -317,7 +357,7 @@ pub(super) enum PendingOp {
     Add(Box<[Dequantized; 2]>),
     /// `x * scale + offset`, per innermost side or one for all.
     Affine {
-        input: Dequantized,
+        input: Segmented,
         scale: Vec<f32>,
         offset: Vec<f32>,
         /// The offset as the graph stores it, where the operation is its sum and no more.
@@ -354,6 +394,8 @@ pub(super) enum Value {
         signed: bool,
     },
     Dequantized(Dequantized),
+    /// Of other integers from channel to channel; [`Value::Dequantized`] where they are not.
+    Segmented(Segmented),
     Pending(Pending),
     /// `f32` in memory.
     Float {
@@ -370,6 +412,7 @@ impl Value {
             Value::Stored(stored) => &stored.constant.sides,
             Value::Bytes { layout, .. } | Value::Float { layout, .. } => &layout.sides,
             Value::Dequantized(view) => &view.layout.sides,
+            Value::Segmented(whole) => &whole.layout.sides,
             Value::Pending(pending) => &pending.layout.sides,
         }
     }
