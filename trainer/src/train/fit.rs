@@ -26,7 +26,7 @@ use super::validation::Validation;
 use super::views;
 use crate::backbones::Backbone;
 use crate::data::{self, Labelled};
-use crate::files::write_json;
+use crate::files::{self, write_json};
 use crate::network::{Network, Precision};
 use crate::progress;
 use crate::weights::{Weights, shapes};
@@ -97,6 +97,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         job.train.len(),
         recipe.batch
     );
+    let _claim = files::claim(&job.out)?;
     state::check_folder(&job.out, job.start)?;
     data::check_classes(&job.validation, &classes, "validation set")?;
     job.teachers.check(&classes)?;
