@@ -61,8 +61,8 @@ fn two_backbones_stand_in_one_report() {
         "mobilenet_v1,mobilenet_v2",
         "--weights",
         &weights,
-        "--epochs-of",
-        "mobilenet_v2=1",
+        "--set",
+        "mobilenet_v2.epochs=1,mobilenet_v2.accumulate=2",
     ];
     let output = all(dir, &flags);
     assert!(output.status.success(), "{}", said(&output));
@@ -160,7 +160,7 @@ fn what_cannot_be_is_said_before_anything_is_trained() {
     for (flags, words) in [
         (["--weights", &broken], "broken.h5"),
         (["--weights", "some.h5"], "NAME=some.h5"),
-        (["--epochs-of", "densenet121=1"], "densenet121"),
+        (["--set", "densenet121.epochs=1"], "densenet121"),
     ] {
         let flags = [&["--backbones", "mobilenet_v1,mobilenet_v2"], &flags[..]].concat();
         let output = all(dir, &flags);

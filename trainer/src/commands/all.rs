@@ -11,6 +11,7 @@ use etalase::bundle::Bundle;
 use etalase::evaluation::Metrics;
 use etalase::photo::Fit;
 use etalase::{Classifier, EngineOptions};
+use etalase_trainer::allocator;
 use etalase_trainer::data;
 use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
@@ -92,6 +93,8 @@ impl All {
             if parts.len() > 1 {
                 eprintln!("== {backbone}");
             }
+            // What the one before took is room for the next.
+            allocator::give_back_freed_memory();
             self.chain(part, fit_mode, about.as_ref())
                 .with_context(|| backbone.to_string())?;
             report::write(&self.out)?;
@@ -102,14 +105,12 @@ impl All {
 
     /// What each backbone is trained with, and where.
     fn parts(&self) -> Result<Vec<Part>> {
-        let (mut weights, epochs) = (self.several.weights()?, self.several.epochs()?);
-        let recipe = self.recipe.resolve()?;
+        let mut weights = self.several.weights()?;
+        let mut recipes = self.several.recipes(&self.recipe.resolve()?)?;
         let mut parts = Vec::new();
         for &backbone in &self.several.backbones.0 {
-            let mut recipe = recipe.clone();
-            if let Some(&epochs) = epochs.get(backbone.name()) {
-                recipe.epochs = epochs;
-            }
+            let recipe = recipes.remove(backbone.name());
+            let recipe = recipe.context("a backbone without a recipe")?;
             let source = Source {
                 photos: self.photos.clone(),
                 backbone,

@@ -1,4 +1,4 @@
-//! Flags of a command that trains several backbones: which, from what weights, for how long.
+//! Flags of a command that trains several backbones: which, from what weights, by what numbers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +7,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use etalase_trainer::backbones::Backbone;
+use etalase_trainer::train::recipe::Recipe;
+use serde_json::{Value, json};
 
 /// Which backbones, and what differs between them.
 #[derive(Args, Clone)]
@@ -19,9 +21,9 @@ pub struct Several {
     /// is trained from scratch, all its layers
     #[arg(long, value_name = "FILE|NAME=FILE,…", value_delimiter = ',')]
     pub weights: Vec<WeightsOf>,
-    /// Other numbers of epochs than the recipe's: nasnet_large=1,densenet121=2
-    #[arg(long, value_name = "NAME=EPOCHS,…", value_delimiter = ',')]
-    pub epochs_of: Vec<EpochsOf>,
+    /// Numbers of the recipe that are others for one network: nasnet_large.epochs=1,nasnet_large.accumulate=2
+    #[arg(long, value_name = "NAME.NUMBER=VALUE,…", value_delimiter = ',')]
+    pub set: Vec<Setting>,
 }
 
 /// Networks, each once.
@@ -35,11 +37,13 @@ pub struct WeightsOf {
     file: PathBuf,
 }
 
-/// `NAME=EPOCHS`.
+/// `NAME.NUMBER=VALUE`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EpochsOf {
+pub struct Setting {
     backbone: Backbone,
-    epochs: usize,
+    /// As in a recipe's file.
+    number: String,
+    value: Value,
 }
 
 impl FromStr for Backbones {
@@ -79,16 +83,20 @@ impl FromStr for WeightsOf {
     }
 }
 
-impl FromStr for EpochsOf {
+impl FromStr for Setting {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<EpochsOf> {
-        let named = text.split_once('=');
-        let (name, epochs) = named.context("it is written NAME=EPOCHS")?;
-        let epochs = epochs.parse().ok().filter(|&epochs| epochs > 0);
-        Ok(EpochsOf {
+    fn from_str(text: &str) -> Result<Setting> {
+        let parts = text.split_once('=').and_then(|(place, value)| {
+            let (name, number) = place.split_once('.')?;
+            Some((name, number, value))
+        });
+        let (name, number, value) = parts.context("it is written NAME.NUMBER=VALUE")?;
+        Ok(Setting {
             backbone: name.parse()?,
-            epochs: epochs.context("epochs are a number from 1")?,
+            number: number.to_owned(),
+            // What is no number or truth value is a name: schedule=cosine.
+            value: serde_json::from_str(value).unwrap_or_else(|_| value.into()),
         })
     }
 }
@@ -116,15 +124,24 @@ impl Several {
         Ok(files)
     }
 
-    /// The number of epochs of each backbone that has its own.
-    pub fn epochs(&self) -> Result<BTreeMap<&'static str, usize>> {
-        let mut own = BTreeMap::new();
-        for &EpochsOf { backbone, epochs } in &self.epochs_of {
-            check_trained(backbone, &self.backbones.0, "--epochs-of")?;
-            let before = own.insert(backbone.name(), epochs);
-            ensure!(before.is_none(), "--epochs-of names {backbone} twice");
+    /// The recipe of each backbone: `recipe`, with the numbers that are others for it.
+    pub fn recipes(&self, recipe: &Recipe) -> Result<BTreeMap<&'static str, Recipe>> {
+        let trained = self.backbones.0.iter();
+        let mut recipes: BTreeMap<&'static str, Recipe> =
+            trained.map(|b| (b.name(), recipe.clone())).collect();
+        for setting in &self.set {
+            check_trained(setting.backbone, &self.backbones.0, "--set")?;
+            let Some(recipe) = recipes.get_mut(setting.backbone.name()) else {
+                continue;
+            };
+            let Setting { number, value, .. } = setting;
+            let nested = number.rsplit('.');
+            let changes = nested.fold(value.clone(), |value, name| json!({ name: value }));
+            *recipe = recipe
+                .changed(changes)
+                .with_context(|| format!("--set {}.{number}={value}", setting.backbone))?;
         }
-        Ok(own)
+        Ok(recipes)
     }
 }
 
@@ -142,11 +159,11 @@ fn check_trained(backbone: Backbone, trained: &[Backbone], flag: &str) -> Result
 mod tests {
     use super::*;
 
-    fn several(backbones: &str, weights: &[&str], epochs_of: &[&str]) -> Several {
+    fn several(backbones: &str, weights: &[&str], set: &[&str]) -> Several {
         Several {
             backbones: backbones.parse().unwrap(),
             weights: weights.iter().map(|text| text.parse().unwrap()).collect(),
-            epochs_of: epochs_of.iter().map(|text| text.parse().unwrap()).collect(),
+            set: set.iter().map(|text| text.parse().unwrap()).collect(),
         }
     }
 
@@ -168,19 +185,35 @@ mod tests {
     }
 
     #[test]
-    fn epochs_may_differ() {
-        let epochs = several("all", &[], &["nasnet_large=1", "densenet121=2"]);
-        let epochs = epochs.epochs().unwrap();
-        assert_eq!(epochs["nasnet_large"], 1);
-        assert!(!epochs.contains_key("mobilenet_v1"));
-        for wrong in [
-            &["nasnet_large=1"][..],
-            &["mobilenet_v1=1", "mobilenet_v1=2"],
-        ] {
-            assert!(several("mobilenet_v1", &[], wrong).epochs().is_err());
-        }
-        for wrong in ["nasnet_large", "nasnet_large=0", "nasnet=1"] {
-            assert!(wrong.parse::<EpochsOf>().is_err(), "{wrong}");
+    fn numbers_may_differ() {
+        let plain = Recipe::default();
+        let of = |settings: &[&str]| several("all", &[], settings).recipes(&plain);
+        let recipes = of(&[
+            "nasnet_large.epochs=1",
+            "nasnet_large.accumulate=2",
+            "densenet121.schedule=constant",
+            "densenet121.augmentation.zoom=0.5",
+        ]);
+        let recipes = recipes.unwrap();
+        let large = &recipes["nasnet_large"];
+        assert_eq!((large.epochs, large.accumulate), (1, 2));
+        assert_eq!(recipes["densenet121"].augmentation.zoom, 0.5);
+        assert_eq!(recipes["mobilenet_v1"], plain);
+        let said = |setting: &str| format!("{:#}", of(&[setting]).unwrap_err());
+        let unknown = said("nasnet_large.epoks=1");
+        assert!(
+            unknown.contains("--set nasnet_large.epoks=1") && unknown.contains("unknown field")
+        );
+        assert!(said("nasnet_large.epochs=0").contains("epochs is 0"));
+        let one = several("mobilenet_v1", &[], &["nasnet_large.epochs=1"]);
+        assert!(
+            one.recipes(&plain)
+                .unwrap_err()
+                .to_string()
+                .contains("--set names nasnet_large")
+        );
+        for wrong in ["nasnet_large", "nasnet_large.epochs", "nasnet.epochs=1"] {
+            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
         }
         assert!("mobilenet_v1,mobilenet_v1".parse::<Backbones>().is_err());
         assert!("mobilenet_v3".parse::<Backbones>().is_err());

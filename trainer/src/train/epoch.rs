@@ -70,27 +70,16 @@ pub(super) fn train_epoch(
         Draw::Step { epoch, step }.seed(recipe.seed);
         let picked = order.narrow(0, (step * recipe.batch) as i64, recipe.batch as i64);
         let lesson = lessons.lesson(learner.network, epoch, &picked)?;
-        let mode = Mode::Train {
-            momentum: recipe.batch_norm_momentum,
-        };
-        let logits = learner.network.rest(&lesson.values, mode)?.flatten(1, -1);
-        let loss = loss(recipe, &lesson, &logits);
         let done = ((epoch - 1) * steps + step) as f64 / steps as f64;
-        learner
-            .adamw
-            .backward_step(&loss, recipe.learning_rate_after(done));
+        let (loss, right) = learn(recipe, learner, lesson, recipe.learning_rate_after(done))?;
         let decay = recipe.averaging_decay(recipe.epochs * steps);
         learner.average.update(learner.network, decay);
-        let value = loss.double_value(&[]);
         ensure!(
-            value.is_finite(),
-            "the loss became {value} in epoch {epoch}; a lower learning rate may help"
+            loss.is_finite(),
+            "the loss became {loss} in epoch {epoch}; a lower learning rate may help"
         );
-        let right = logits
-            .argmax(1, false)
-            .eq_tensor(&lesson.targets.argmax(1, false));
-        sums.loss += value;
-        sums.right += right.sum(Kind::Float).double_value(&[]);
+        sums.loss += loss;
+        sums.right += right;
         sums.seen += recipe.batch;
         busy += start.elapsed();
         let so_far = Sums {
@@ -101,6 +90,36 @@ pub(super) fn train_epoch(
     }
     sums.seconds += busy.as_secs_f64();
     Ok(sums)
+}
+
+/// A step. Gives the loss and how many photos were classified rightly.
+fn learn(
+    recipe: &Recipe,
+    learner: &mut Learner,
+    lesson: Lesson,
+    learning_rate: f64,
+) -> Result<(f64, f64)> {
+    let mode = Mode::Train {
+        momentum: recipe.batch_norm_momentum,
+    };
+    let (mut loss_sum, mut right_sum) = (0.0, 0.0);
+    let mut gradients: Vec<Tensor> = Vec::new();
+    for (part, share) in lesson.parts(recipe.accumulate) {
+        let logits = learner.network.rest(&part.values, mode)?.flatten(1, -1);
+        let loss = loss(recipe, &part, &logits) * share;
+        let of_part = learner.adamw.gradients(&loss);
+        gradients = match gradients.is_empty() {
+            true => of_part,
+            false => gradients.iter().zip(&of_part).map(|(a, b)| a + b).collect(),
+        };
+        let right = logits
+            .argmax(1, false)
+            .eq_tensor(&part.targets.argmax(1, false));
+        right_sum += right.sum(Kind::Float).double_value(&[]);
+        loss_sum += loss.double_value(&[]);
+    }
+    learner.adamw.step(&gradients, learning_rate);
+    Ok((loss_sum, right_sum))
 }
 
 /// Cross-entropy with the classes' shares, and with the teacher's answer where there is one.

@@ -23,6 +23,29 @@ pub(super) struct Lesson {
     pub(super) taught: Option<Tensor>,
 }
 
+impl Lesson {
+    /// The lesson in `count` parts, nearly equal, and the share of the whole that each is.
+    pub(super) fn parts(self, count: usize) -> Vec<(Lesson, f64)> {
+        if count == 1 {
+            return vec![(self, 1.0)];
+        }
+        let photos = self.targets.size()[0];
+        let bound = |part: usize| photos * part as i64 / count as i64;
+        let part = |from: i64, length: i64| {
+            let narrow = |tensor: &Tensor| tensor.narrow(0, from, length);
+            let lesson = Lesson {
+                values: self.values.iter().map(narrow).collect(),
+                targets: narrow(&self.targets),
+                taught: self.taught.as_ref().map(narrow),
+            };
+            (lesson, length as f64 / photos as f64)
+        };
+        (0..count)
+            .map(|at| part(bound(at), bound(at + 1) - bound(at)))
+            .collect()
+    }
+}
+
 /// Where lessons come from.
 pub(super) struct Lessons<'a> {
     job: &'a Job,

@@ -78,14 +78,24 @@ impl AdamW {
 
     /// Applies the gradients of `loss` at `learning_rate`.
     pub fn backward_step(&mut self, loss: &Tensor, learning_rate: f64) {
+        let gradients = self.gradients(loss);
+        self.step(&gradients, learning_rate);
+    }
+
+    /// The gradients of `loss`, for [`step`](AdamW::step).
+    pub fn gradients(&self, loss: &Tensor) -> Vec<Tensor> {
         // Handed over instead of added to gradients that are zeroed for it.
         let learned: Vec<&Tensor> = self.slots.iter().map(|slot| &slot.tensor).collect();
-        let gradients = Tensor::run_backward(&[loss], &learned, false, false);
+        Tensor::run_backward(&[loss], &learned, false, false)
+    }
+
+    /// Applies gradients at `learning_rate`.
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) {
         self.step += 1;
         let (correction_1, correction_2) =
             (1.0 - BETA_1.powi(self.step), 1.0 - BETA_2.powi(self.step));
         no_grad(|| {
-            for (slot, gradient) in self.slots.iter_mut().zip(&gradients) {
+            for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
                 if slot.decays {
                     let _ = slot
                         .tensor

@@ -27,6 +27,10 @@ pub struct Recipe {
     pub epochs: usize,
     /// Photos a step.
     pub batch: usize,
+    /// Parts of a batch that go through one after the other, their gradients accumulated.
+    // Left out where it is 1, as recipes did that knew no parts.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// Steps of fitting the new head alone on the frozen features before all layers train.
     pub probe_steps: usize,
     /// Peak learning rate of AdamW.
@@ -113,6 +117,10 @@ pub struct RecipeFlags {
     /// Photos a step
     #[arg(long)]
     pub batch: Option<usize>,
+    /// Parts of a batch that go through one after the other, their gradients accumulated: as much less memory; batch norms
+    /// see a part each
+    #[arg(long)]
+    pub accumulate: Option<usize>,
     /// Steps of fitting the new head alone on the frozen features before all layers train
     #[arg(long)]
     pub probe_steps: Option<usize>,
@@ -243,7 +251,7 @@ impl Recipe {
     }
 
     /// This recipe with the numbers that `changes` holds; `null` changes nothing.
-    fn changed(&self, changes: Value) -> Result<Recipe> {
+    pub fn changed(&self, changes: Value) -> Result<Recipe> {
         let mut all = serde_json::to_value(self)?;
         overlay(&mut all, changes);
         let recipe: Recipe = serde_json::from_value(all)?;
@@ -257,6 +265,7 @@ impl Recipe {
         let whole = [
             ("epochs", self.epochs, 1, 100_000),
             ("batch", self.batch, 2, 65_536),
+            ("accumulate", self.accumulate, 1, self.batch / 2),
             ("probe_steps", self.probe_steps, 0, 10_000_000),
             ("freeze_layers", self.freeze_layers.unwrap_or(0), 0, 100_000),
             ("trained_blocks", self.trained_blocks.unwrap_or(0), 0, 2),
@@ -351,6 +360,14 @@ impl Recipe {
 
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
+fn one() -> usize {
+    1
 }
 
 /// Puts what `changes` holds, but for `null`, in the place of what `all` holds.
