@@ -121,6 +121,25 @@ fn open(network: Network) -> Engine {
     Engine::from_onnx(&network.bytes(), &EngineOptions::default()).expect("opens")
 }
 
+/// The engine's answers to photos are those of tract, run on the same file, up to `tolerance`.
+fn agrees_with_tract(network: &Network, engine: &Engine, photos: u32, tolerance: f32) {
+    let options = EngineOptions {
+        backend: etalase::engine::Backend::Tract,
+        ..EngineOptions::default()
+    };
+    let plain = Engine::from_onnx(&network.clone().bytes(), &options).expect("opens");
+    for seed in 0..photos {
+        let (ours, theirs) = (
+            engine.run(&photo(seed)).expect("runs"),
+            plain.run(&photo(seed)).expect("runs"),
+        );
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() < tolerance, "{ours} and {theirs}");
+        }
+        assert!(ours.iter().any(|logit| logit.abs() > 0.01), "{ours:?}");
+    }
+}
+
 fn hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
@@ -146,22 +165,8 @@ fn every_operation_is_fused_and_agrees_with_tract() {
         !kinds.contains(&"tract") && !kinds.contains(&"permute"),
         "{kinds:?}"
     );
-    let options = EngineOptions {
-        backend: etalase::engine::Backend::Tract,
-        ..EngineOptions::default()
-    };
-    let plain = Engine::from_onnx(&network.bytes(), &options).expect("opens");
-    for seed in 0..50 {
-        let (ours, theirs) = (
-            engine.run(&photo(seed)).expect("runs"),
-            plain.run(&photo(seed)).expect("runs"),
-        );
-        for (ours, theirs) in ours.iter().zip(&theirs) {
-            // Ties round differently in tract: a few levels of 1/16, times weights.
-            assert!((ours - theirs).abs() < 0.2, "{ours} and {theirs}");
-        }
-        assert!(ours.iter().any(|logit| logit.abs() > 0.01), "{ours:?}");
-    }
+    // Ties round differently in tract: a few levels of 1/16, times weights.
+    agrees_with_tract(&network, &engine, 50, 0.2);
 }
 
 /// Two maps in other integers and one of the photo, joined without a QuantizeLinear behind them, twice: the first
@@ -263,21 +268,7 @@ fn joined_maps_keep_their_integers_where_a_multiply_add_reads_them() {
         [2, 1, 0, 0],
         "{kinds:?}"
     );
-    let options = EngineOptions {
-        backend: etalase::engine::Backend::Tract,
-        ..EngineOptions::default()
-    };
-    let plain = Engine::from_onnx(&network.bytes(), &options).expect("opens");
-    for seed in 0..50 {
-        let (ours, theirs) = (
-            engine.run(&photo(seed)).expect("runs"),
-            plain.run(&photo(seed)).expect("runs"),
-        );
-        for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert!((ours - theirs).abs() < 0.02, "{ours} and {theirs}");
-        }
-        assert!(ours.iter().any(|logit| logit.abs() > 0.01), "{ours:?}");
-    }
+    agrees_with_tract(&network, &engine, 50, 0.02);
 }
 
 /// What has no integer form, and what has a QuantizeLinear, may read the same segments.
@@ -295,20 +286,7 @@ fn joined_maps_are_read_by_anything() {
         .node_with("Flatten", &["b_sum"], "seven", &[("axis", &[1])]);
     let network = network.retarget("seven", &[1, 7]);
     let engine = open(network.clone());
-    let options = EngineOptions {
-        backend: etalase::engine::Backend::Tract,
-        ..EngineOptions::default()
-    };
-    let plain = Engine::from_onnx(&network.bytes(), &options).expect("opens");
-    for seed in 0..10 {
-        let (ours, theirs) = (
-            engine.run(&photo(seed)).expect("runs"),
-            plain.run(&photo(seed)).expect("runs"),
-        );
-        for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert!((ours - theirs).abs() < 0.02, "{ours} and {theirs}");
-        }
-    }
+    agrees_with_tract(&network, &engine, 10, 0.02);
 }
 
 #[test]
