@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use etalase_trainer::backbones::Backbone;
-use etalase_trainer::files::read_json;
+use etalase_trainer::files::{self, read_json};
 use etalase_trainer::weights;
 use serde_json::Value;
 
@@ -148,6 +148,24 @@ fn two_backbones_stand_in_one_report() {
         assert_eq!(again["runs"][1]["int8"], report["runs"][1]["int8"]);
         assert_eq!(again["runs"][1]["weights"], "from scratch");
     }
+}
+
+#[test]
+fn a_folder_that_another_run_writes_to_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    photos(dir);
+    let out = dir.join("out");
+    // The whole run's folder, and the folder of one network.
+    for claimed in [out.clone(), out.join("mobilenet_v1")] {
+        let claim = files::claim(&claimed).unwrap();
+        let output = all(dir, &["--fit", "stretch"]);
+        assert!(!output.status.success());
+        let words = format!("another run is writing to {}", claimed.display());
+        assert!(said(&output).contains(&words), "{}", said(&output));
+        drop(claim);
+    }
+    assert!(!out.join("mobilenet_v1").join("history.json").exists());
 }
 
 #[test]

@@ -22,6 +22,12 @@ fn noise(seed: u32, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
+/// Weights from -7 to 7.
+fn levels(seed: u32, length: usize) -> Vec<i8> {
+    let bytes = noise(seed, length);
+    bytes.iter().map(|byte| (byte % 15) as i8 - 7).collect()
+}
+
 fn photo(seed: u32) -> Tensor {
     Tensor::new(vec![1, 8, 8, 3], TensorData::U8(noise(seed, 192))).expect("a tensor")
 }
@@ -29,12 +35,6 @@ fn photo(seed: u32) -> Tensor {
 /// One of each integer operation: stem, depthwise, pointwise, residual add, both pools,
 /// multiply-add, concatenation, dense.
 fn everything() -> Network {
-    let levels = |seed, length| -> Vec<i8> {
-        noise(seed, length)
-            .iter()
-            .map(|byte| (byte % 15) as i8 - 7)
-            .collect()
-    };
     let mut network = Network::default()
         .input("photo", DataType::Uint8, shape(&[1, 8, 8, 3]))
         .floats("s", &[], &[1.0 / 16.0])
@@ -172,12 +172,6 @@ fn every_operation_is_fused_and_agrees_with_tract() {
 /// Two maps in other integers and one of the photo, joined without a QuantizeLinear behind them, twice: the first
 /// concatenation is a part of the second, and a multiply-add per channel reads each.
 fn segments() -> Network {
-    let levels = |seed, length| -> Vec<i8> {
-        noise(seed, length)
-            .iter()
-            .map(|byte| (byte % 15) as i8 - 7)
-            .collect()
-    };
     let mut network = Network::default()
         .input("photo", DataType::Uint8, shape(&[1, 8, 8, 3]))
         .floats("ws", &[], &[1.0 / 32.0])

@@ -84,6 +84,7 @@ impl All {
             self.check(part)
                 .with_context(|| part.source.backbone.to_string())?;
         }
+        let _claim = files::claim(&self.out)?;
         let fit_mode = match self.trained {
             true => None,
             false => Some(self.fit_mode(&parts)?),

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use etalase::photo::Fit;
 use etalase_trainer::data::{self, Dataset, Labelled};
-use etalase_trainer::files::write_json;
+use etalase_trainer::files::{self, write_json};
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::out_of_fold::{self, Answer, CROSS_VALIDATION, OUT_OF_FOLD};
 use etalase_trainer::split::{self, Sender, Senders};
@@ -60,6 +60,7 @@ impl CrossValidate {
         let folds = usize::from(self.folds);
         let part_of = split::parts(&pool, &senders, &vec![1.0; folds], recipe.seed);
 
+        let _claim = files::claim(&self.out)?;
         let mut answers = Vec::new();
         for fold in 0..folds {
             eprintln!("== fold {} of {folds}", fold + 1);

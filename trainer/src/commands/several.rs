@@ -92,6 +92,10 @@ impl FromStr for Setting {
             Some((name, number, value))
         });
         let (name, number, value) = parts.context("it is written NAME.NUMBER=VALUE")?;
+        ensure!(
+            !matches!(value, "" | "null"),
+            "{name}.{number} is given no value"
+        );
         Ok(Setting {
             backbone: name.parse()?,
             number: number.to_owned(),
@@ -129,8 +133,16 @@ impl Several {
         let trained = self.backbones.0.iter();
         let mut recipes: BTreeMap<&'static str, Recipe> =
             trained.map(|b| (b.name(), recipe.clone())).collect();
-        for setting in &self.set {
+        for (at, setting) in self.set.iter().enumerate() {
             check_trained(setting.backbone, &self.backbones.0, "--set")?;
+            let place = |s: &Setting| (s.backbone, s.number.clone());
+            let before = self.set[..at].iter().any(|s| place(s) == place(setting));
+            ensure!(
+                !before,
+                "--set names {}.{} twice",
+                setting.backbone,
+                setting.number
+            );
             let Some(recipe) = recipes.get_mut(setting.backbone.name()) else {
                 continue;
             };
@@ -205,6 +217,13 @@ mod tests {
             unknown.contains("--set nasnet_large.epoks=1") && unknown.contains("unknown field")
         );
         assert!(said("nasnet_large.epochs=0").contains("epochs is 0"));
+        let twice = of(&["densenet121.epochs=1", "densenet121.epochs=2"]);
+        assert!(
+            twice
+                .unwrap_err()
+                .to_string()
+                .contains("densenet121.epochs twice")
+        );
         let one = several("mobilenet_v1", &[], &["nasnet_large.epochs=1"]);
         assert!(
             one.recipes(&plain)
@@ -212,7 +231,13 @@ mod tests {
                 .to_string()
                 .contains("--set names nasnet_large")
         );
-        for wrong in ["nasnet_large", "nasnet_large.epochs", "nasnet.epochs=1"] {
+        for wrong in [
+            "nasnet_large",
+            "nasnet_large.epochs",
+            "nasnet_large.epochs=",
+            "nasnet_large.epochs=null",
+            "nasnet.epochs=1",
+        ] {
             assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
         }
         assert!("mobilenet_v1,mobilenet_v1".parse::<Backbones>().is_err());

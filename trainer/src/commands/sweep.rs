@@ -78,6 +78,7 @@ impl Sweep {
             trials: Vec::new(),
             winner: None,
         };
+        let _claim = files::claim(&self.out)?;
         let results = self.out.join(SWEEP);
         let most = space.most_runs(self.grid);
         let train = |setting: Setting| {

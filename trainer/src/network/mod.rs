@@ -147,11 +147,6 @@ impl Network {
         self.layers.run(from, |_| false, mode, see)
     }
 
-    /// What one layer makes of values `[n, c, h, w]`.
-    pub fn layer(&self, id: LayerId, inputs: &[&Tensor], mode: Mode) -> Result<Tensor> {
-        self.layers.layer(id, inputs, mode)
-    }
-
     /// Photos `[n, h, w, c]` as the layers read them.
     fn input(&self, photos: &Tensor) -> Tensor {
         photos.permute([0, 3, 1, 2]).to_kind(self.kind())

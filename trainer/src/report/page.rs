@@ -231,7 +231,7 @@ fn curves(run: &Run) -> Result<String> {
                 values: values(run, train),
             },
             Line {
-                name: "validation, averaged weights",
+                name: "validation",
                 colour: COLOURS[0],
                 values: values(run, validation),
             },

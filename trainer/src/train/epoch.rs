@@ -137,3 +137,54 @@ fn loss(recipe: &Recipe, lesson: &Lesson, logits: &Tensor) -> Tensor {
     let teaching = cross_entropy(&(logits / t), &softened, 0.0) * (t * t);
     own * (1.0 - recipe.teaching) + teaching * recipe.teaching
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Graph, Op};
+    use crate::network::Precision;
+    use crate::weights::random;
+
+    /// Without batch norms a step in parts is the step of the whole batch, and each part goes through by itself.
+    #[test]
+    fn a_step_in_parts_is_the_step_of_the_whole() {
+        let mut graph = Graph::new([1, 1, 6]);
+        graph.push("dense", Op::Dense { units: 3 }, 0);
+        let weights = random(&graph, 1);
+        let options = (Kind::Float, Device::Cpu);
+        tch::manual_seed(7);
+        let values = Tensor::randn([7, 1, 1, 6], options);
+        let classes = Tensor::from_slice(&[0_i64, 1, 2, 0, 1, 2, 0]);
+        let step = |accumulate: usize| {
+            let network =
+                Network::new(graph.clone(), &weights, Device::Cpu, Precision::F32).unwrap();
+            let recipe = Recipe {
+                batch: 7,
+                accumulate,
+                ..Recipe::default()
+            };
+            let mut learner = Learner {
+                network: &network,
+                adamw: AdamW::new(network.named(), 0.0),
+                average: Average::new(&network),
+            };
+            let lesson = Lesson {
+                values: vec![values.shallow_clone()],
+                targets: classes.onehot(3),
+                taught: None,
+            };
+            let (loss, right) = learn(&recipe, &mut learner, lesson, 1e-3).unwrap();
+            // The first moment is a tenth of the gradient.
+            let moments = learner.adamw.moments();
+            let gradients: Vec<Tensor> = moments.map(|(_, mean, _)| mean.copy()).collect();
+            (loss, right, gradients)
+        };
+        let (whole, parts) = (step(1), step(3));
+        assert!((whole.0 - parts.0).abs() < 1e-5, "{} {}", whole.0, parts.0);
+        assert_eq!(whole.1, parts.1);
+        for (whole, part) in whole.2.iter().zip(&parts.2) {
+            let apart = (whole - part).abs().max() / whole.abs().max();
+            assert!(apart.double_value(&[]) < 1e-5, "{apart:?}");
+        }
+    }
+}

@@ -127,3 +127,29 @@ fn mixed(photos: Tensor, targets: Tensor, recipe: &Recipe) -> (Tensor, Tensor) {
     // Whole grey levels, as a phone's.
     (mix(&photos).round(), mix(&targets))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn parts_are_the_whole_in_order() {
+        let rows = Tensor::arange(14, (Kind::Float, Device::Cpu)).reshape([7, 2]);
+        let lesson = Lesson {
+            values: vec![rows.shallow_clone()],
+            targets: &rows + 1.0,
+            taught: Some(&rows + 2.0),
+        };
+        let parts = lesson.parts(3);
+        let shares: Vec<f64> = parts.iter().map(|(_, share)| share * 7.0).collect();
+        assert_eq!(shares, [2.0, 2.0, 3.0]);
+        let joined = |of: fn(&Lesson) -> &Tensor| {
+            let tensors: Vec<&Tensor> = parts.iter().map(|(part, _)| of(part)).collect();
+            Tensor::cat(&tensors, 0)
+        };
+        assert_eq!(joined(|part| &part.values[0]), rows);
+        assert_eq!(joined(|part| &part.targets), &rows + 1.0);
+        assert_eq!(joined(|part| part.taught.as_ref().unwrap()), &rows + 2.0);
+    }
+}

@@ -117,8 +117,8 @@ pub struct RecipeFlags {
     /// Photos a step
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Parts of a batch that go through one after the other, their gradients accumulated: as much less memory; batch norms
-    /// see a part each
+    /// Parts of a batch that go through one after the other, their gradients accumulated: less memory; batch norms see a
+    /// part each
     #[arg(long)]
     pub accumulate: Option<usize>,
     /// Steps of fitting the new head alone on the frozen features before all layers train

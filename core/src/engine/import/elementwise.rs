@@ -146,13 +146,11 @@ impl Import<'_> {
             .map(|v| v.len())
             .max()
             .unwrap_or(1);
-        let of =
-            |values: &[f32], c: usize| values.get(c).or(values.first()).copied().unwrap_or(0.0);
         let composed_scale = (0..channels)
-            .map(|c| of(&before.0, c) * of(&scale, c))
+            .map(|c| of_channel(&before.0, c) * of_channel(&scale, c))
             .collect();
         let composed_offset = (0..channels)
-            .map(|c| of(&before.1, c) * of(&scale, c) + of(&offset, c))
+            .map(|c| of_channel(&before.1, c) * of_channel(&scale, c) + of_channel(&offset, c))
             .collect();
         let layout = input.layout.clone();
         Ok(self.pending(
@@ -166,6 +164,12 @@ impl Import<'_> {
             },
         ))
     }
+}
+
+/// A channel's value of constants that are one per channel, or one for all.
+pub(super) fn of_channel(values: &[f32], channel: usize) -> f32 {
+    let value = values.get(channel).or(values.first());
+    value.copied().unwrap_or(0.0)
 }
 
 /// A constant as one value per innermost side of `layout`, or one for all.

@@ -2,6 +2,7 @@
 //! and become the multipliers, biases and clamps of its integer form.
 
 use super::super::onnx::failed;
+use super::elementwise::of_channel;
 use super::value::{Bias, Dequantized, Layout, Levels, Pending, PendingOp, Segmented, Stored};
 use super::{Fused, Import, in_memory, unmatched};
 use crate::engine::kernels::Window;
@@ -392,14 +393,10 @@ fn absorbed(
     scale: f32,
     zero_point: f32,
 ) -> (Vec<f32>, Vec<f32>) {
-    let of = |values: &[f32], channel: usize| {
-        let value = values.get(channel).or(values.first());
-        value.copied().unwrap_or(0.0)
-    };
     let multiply_add = |(channel, levels): (usize, &Levels)| {
-        let factor = levels.scale * of(factors, channel) / scale;
+        let factor = levels.scale * of_channel(factors, channel) / scale;
         let zeros = f64::from(factor) * f64::from(levels.zero_point);
-        let offset = f64::from(of(offsets, channel) / scale + zero_point) - zeros;
+        let offset = f64::from(of_channel(offsets, channel) / scale + zero_point) - zeros;
         (factor, offset as f32)
     };
     input.channels().enumerate().map(multiply_add).unzip()

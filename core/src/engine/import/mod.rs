@@ -7,7 +7,8 @@
 //! two. What has no integer form becomes a step that tract runs.
 //!
 //! Pieces: [`value`] what a name stands for, [`nodes`], [`elementwise`] and [`shapes`] ONNX'
-//! operators, [`joined`] concatenations, [`emit`] pending operations into steps, [`leftover`] the rest, on tract.
+//! operators, [`joined`] concatenations, [`emit`] pending operations into steps,
+//! [`leftover`] the rest, on tract.
 
 mod attributes;
 mod elementwise;
