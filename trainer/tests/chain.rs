@@ -11,7 +11,7 @@ use etalase_trainer::backbones::Backbone;
 use etalase_trainer::data::Dataset;
 use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
-use etalase_trainer::quantize::calibrate;
+use etalase_trainer::quantize::observe;
 use etalase_trainer::train::checkpoint::Checkpoint;
 use etalase_trainer::train::fit::{CHECKPOINT, Job, Keep, fit};
 use etalase_trainer::train::recipe::Recipe;
@@ -120,7 +120,9 @@ fn nothing_to_calibrate_on_is_an_error_that_names_the_layer() {
     let network = Network::new(folded, &folded_weights, Device::Cpu, Precision::F32).unwrap();
     let message = format!(
         "{:#}",
-        calibrate(&network, &photos, Backbone::MobileNetV1.normalization()).unwrap_err()
+        observe(&network, &photos, Backbone::MobileNetV1.normalization())
+            .err()
+            .unwrap()
     );
     assert!(message.contains("conv_pw_3_relu"), "{message}");
 }

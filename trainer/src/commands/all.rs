@@ -17,6 +17,7 @@ use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
 use etalase_trainer::predictions::{self, PREDICTIONS};
 use etalase_trainer::pretrained::FROM_SCRATCH;
+use etalase_trainer::quantize::QUANTIZATION;
 use etalase_trainer::report::{self, Cost, EVALUATION, Figures, REPORT};
 use etalase_trainer::timing;
 use etalase_trainer::train::checkpoint::Checkpoint;
@@ -29,7 +30,7 @@ use serde_json::json;
 
 use super::evaluate::evaluate;
 use super::export::float_onnx;
-use super::quantize::int8_onnx;
+use super::quantize::{How, quantize, tell};
 use super::search::search;
 use super::several::Several;
 use super::source::{Compute, Photos, RunFlags, Source};
@@ -54,9 +55,12 @@ pub struct All {
     /// Name, labels, data and licences for the bundles, JSON; plain ones where not given
     #[arg(long, value_name = "FILE")]
     about: Option<PathBuf>,
-    /// Calibration photos, taken from the training photos
-    #[arg(long, default_value_t = 512)]
-    calibration_photos: usize,
+    /// Calibration photos, taken from the training photos; 512 where not given, and of networks of more than two thousand
+    /// million multiply-adds as many fewer as they are larger
+    #[arg(long, value_name = "N")]
+    calibration_photos: Option<usize>,
+    #[command(flatten)]
+    how: How,
     /// Folder for everything that comes out: the report, and a folder per backbone
     #[arg(short, long, value_name = "DIR", default_value = "out/run")]
     out: PathBuf,
@@ -207,13 +211,14 @@ impl All {
         eprintln!("float: accuracy {:.2} %", 100.0 * float.accuracy);
         let float_model = float_onnx(&checkpoint)?;
         files::write(&folder.join("float.onnx"), &float_model)?;
-        let int8_model = int8_onnx(
-            &checkpoint,
-            &sides.training,
-            self.calibration_photos,
-            device,
-        )?;
-        files::write(&folder.join("int8.onnx"), &int8_model)?;
+        // Training took more than this needs.
+        allocator::give_back_freed_memory();
+        let picked = (sides.training.as_slice(), self.calibration_photos);
+        let outcome = quantize(&checkpoint, picked, &sides.validation, device, &self.how)?;
+        tell(&outcome.report);
+        write_json(&folder.join(QUANTIZATION), &outcome.report)?;
+        let int8_model = &outcome.model;
+        files::write(&folder.join("int8.onnx"), int8_model)?;
 
         // The card states int8 accuracy as core measures it, so a first bundle without that figure is measured.
         let pack = |accuracy: &Accuracy| {
@@ -222,7 +227,7 @@ impl All {
                 "recipe": description.recipe,
                 "weights": self.origin(part)?,
                 "teachers": self.run.teachers(),
-                "calibration_photos": self.calibration_photos,
+                "calibration_photos": outcome.report.calibration_photos,
             });
             let Checkpoint { description: d, .. } = &checkpoint;
             bundle(

@@ -5,11 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use etalase_trainer::data::{self, Dataset, Labelled};
-use etalase_trainer::export::int8_model;
 use etalase_trainer::files;
-use etalase_trainer::fold::fold;
-use etalase_trainer::network::{Network, Precision};
-use etalase_trainer::quantize::{calibrate, correct_biases, quantize};
+use etalase_trainer::quantize::{Folded, Method, Options, Outcome, Report, Step};
 use etalase_trainer::train::checkpoint::Checkpoint;
 use tch::Device;
 
@@ -24,60 +21,131 @@ pub struct Quantize {
     /// Calibration photos, a folder per class: the training photos
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// How many of them to use, spread evenly
-    #[arg(long, default_value_t = 512)]
-    photos: usize,
+    /// How many of them to use, spread evenly; 512 where not given, and of networks of more than two thousand million
+    /// multiply-adds as many fewer as they are larger
+    #[arg(long, value_name = "N")]
+    photos: Option<usize>,
     #[command(flatten)]
     processor: Processor,
+    #[command(flatten)]
+    how: How,
+    /// Photos to compare the int8 network's answers with the float network's, a folder per class
+    #[arg(long, value_name = "DIR")]
+    validation: Option<PathBuf>,
+    /// Write what was done and where the error comes from there, JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// The ONNX file to write
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+}
+
+/// How a network is quantized.
+#[derive(Args, Clone)]
+pub struct How {
+    /// Ways to choose the range of a tensor: min-max, percentile, entropy, squared-error. Of several, whichever changes
+    /// the logits least is taken for each tensor
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_values_t = Method::ALL)]
+    ranges: Vec<Method>,
+    /// Steps that are not tried: bias-correction, equalization, feedback, fine-tuning, float
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    without: Vec<Step>,
+    /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, the network is fine-tuned,
+    /// and as the last resort single values stay in float
+    #[arg(long, value_name = "POINTS")]
+    max_drop: Option<f64>,
+}
+
+impl How {
+    fn options(&self) -> Options {
+        Options {
+            ranges: self.ranges.clone(),
+            without: self.without.clone(),
+            max_drop: self.max_drop,
+        }
+    }
 }
 
 impl Quantize {
     /// Runs it.
     pub fn run(self) -> Result<()> {
         let photos = data::folders(&self.calibration)?;
-        let model = int8_onnx(
-            &self.trained.load()?,
-            &photos,
-            self.photos,
-            self.processor.device(),
-        )?;
-        files::write(&self.out, &model)?;
-        eprintln!("{}: {} bytes", self.out.display(), model.len());
+        let checkpoint = self.trained.load()?;
+        let validation = match &self.validation {
+            Some(dir) => data::folders(dir)?,
+            None => Vec::new(),
+        };
+        let device = self.processor.device();
+        let picked = (photos.as_slice(), self.photos);
+        let outcome = quantize(&checkpoint, picked, &validation, device, &self.how)?;
+        tell(&outcome.report);
+        files::write(&self.out, &outcome.model)?;
+        if let Some(path) = &self.report {
+            files::write_json(path, &outcome.report)?;
+        }
+        eprintln!("{}: {} bytes", self.out.display(), outcome.model.len());
         Ok(())
     }
 }
 
-/// The int8 model of a checkpoint, calibrated on `count` of `photos`, spread evenly.
-pub fn int8_onnx(
+/// Calibration photos of a network that is not large.
+const CALIBRATION_PHOTOS: usize = 512;
+/// Multiply-adds of a network that is large, in millions.
+const LARGE: usize = 2000;
+/// Calibration photos at least.
+const FEWEST: usize = 32;
+
+/// The int8 network of a checkpoint, calibrated on so many of these photos, spread evenly, and compared with the float
+/// network on the photos `validation`, if there are any.
+pub fn quantize(
     checkpoint: &Checkpoint,
-    photos: &[Labelled],
-    count: usize,
+    (photos, count): (&[Labelled], Option<usize>),
+    validation: &[Labelled],
     device: Device,
-) -> Result<Vec<u8>> {
-    let (graph, weights) = fold(&checkpoint.graph()?, &checkpoint.weights)?;
-    let backbone = checkpoint.backbone()?;
+    how: &How,
+) -> Result<Outcome> {
+    let (classes, preprocess) = (
+        &checkpoint.description.classes,
+        &checkpoint.description.preprocess,
+    );
+    let millions = checkpoint.graph()?.multiply_adds() / 1_000_000;
+    let usual = (CALIBRATION_PHOTOS * LARGE / millions.max(LARGE)).max(FEWEST);
+    let count = count.unwrap_or(usual);
     // Calibration doesn't look at labels: photos of classes that the network doesn't know serve as well.
     let picked: Vec<Labelled> = data::evenly(photos.len(), count)
         .map(|i| photos[i].clone())
         .collect();
-    let classes = data::classes(&picked);
-    let photos = Dataset::load(
-        &picked,
-        &classes,
-        &checkpoint.description.preprocess,
-        "decoding calibration photos",
-    )?;
-    let network = Network::new(graph.clone(), &weights, device, Precision::F32)?;
-    let ranges = calibrate(&network, &photos, backbone.normalization())?;
-    let mut quantized = quantize(&graph, &weights, backbone.normalization(), &ranges)?;
-    correct_biases(&network, &mut quantized, &photos, backbone.normalization())?;
-    int8_model(
-        &graph,
-        &quantized,
-        backbone.normalization(),
-        backbone.name(),
-    )
+    let what = "decoding calibration photos";
+    let photos = Dataset::load(&picked, &data::classes(&picked), preprocess, what)?;
+    let validation = match validation.is_empty() {
+        true => None,
+        false => {
+            let what = "decoding validation photos";
+            Some(Dataset::load(validation, classes, preprocess, what)?)
+        }
+    };
+    let validation = validation.as_ref().map(|photos| (photos, &classes[..]));
+    Folded::of(checkpoint)?.quantize(&photos, validation, device, &how.options())
+}
+
+/// Says what the steps came to.
+pub fn tell(report: &Report) {
+    for gain in &report.steps {
+        let kept = if gain.kept { "" } else { ", not kept" };
+        let decibels = gain.signal_to_noise_db;
+        eprintln!("{}: {decibels:.1} dB{kept}", gain.step);
+    }
+    if !report.in_float.is_empty() {
+        eprintln!("left in float: {}", report.in_float.join(", "));
+    }
+    if let Some(found) = &report.validation {
+        eprintln!(
+            "{} validation photos: float {:.2} %, int8 {:.2} %, the same class on {:.2} %; logits {:.1} dB",
+            found.photos,
+            100.0 * found.float_accuracy,
+            100.0 * found.int8_accuracy,
+            100.0 * found.agreement,
+            found.signal_to_noise_db
+        );
+    }
 }

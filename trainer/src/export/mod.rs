@@ -30,26 +30,9 @@ pub fn float_model(
     let mut export = Export::new(graph, normalization, name);
     for (id, layer) in graph.layers.iter().enumerate().skip(1) {
         let inputs = export.inputs(id)?;
-        let weight = |suffix: &str| {
-            let name = format!("{}.{suffix}", layer.name);
-            weights
-                .get(&name)
-                .map(|array| (name.clone(), array))
-                .with_context(|| format!("{name} is missing"))
-        };
         let output = match layer.op {
             Op::Scale => export.scale(id, &inputs[0], weights)?,
-            Op::Conv { .. } | Op::Dense { .. } => {
-                let (name, array) = weight("weight")?;
-                let kernel = export
-                    .model
-                    .initializer(&name, &array.shape, floats(&array.data));
-                let (name, array) = weight("bias")?;
-                let bias = export
-                    .model
-                    .initializer(&name, &array.shape, floats(&array.data));
-                export.weighted(id, &inputs[0], &kernel, &bias)?
-            }
+            Op::Conv { .. } | Op::Dense { .. } => export.in_float(id, &inputs[0], weights)?,
             _ => export.plain(id, &inputs)?,
         };
         export.values[id] = Some(output);
@@ -71,11 +54,11 @@ pub fn int8_model(
         let clamps = |high: f32| activation.is_some_and(|q| q.clamps(0.0, high));
         let mut output = match layer.op {
             Op::Scale => export.scale(id, &inputs[0], &quantized.floats)?,
+            Op::Conv { .. } | Op::Dense { .. } if !quantized.layers.contains_key(&id) => {
+                export.in_float(id, &inputs[0], &quantized.floats)?
+            }
             Op::Conv { .. } | Op::Dense { .. } => {
-                let of = quantized
-                    .layers
-                    .get(&id)
-                    .with_context(|| format!("{} has no int8 weights", layer.name))?;
+                let of = &quantized.layers[&id];
                 let weight = format!("{}.weight", layer.name);
                 let zeros = vec![0_i8; of.scales.len()];
                 let kernel = export
@@ -207,6 +190,20 @@ impl<'a> Export<'a> {
             vec![int("axis", 0)],
         );
         output
+    }
+
+    /// A convolution or a dense layer with float weights.
+    fn in_float(&mut self, id: LayerId, input: &str, weights: &Weights) -> Result<String> {
+        let name = &self.graph.layers[id].name;
+        let mut stored = |suffix: &str| -> Result<String> {
+            let name = format!("{name}.{suffix}");
+            let array = weights.get(&name);
+            let array = array.with_context(|| format!("{name} is missing"))?;
+            let values = floats(&array.data);
+            Ok(self.model.initializer(&name, &array.shape, values))
+        };
+        let (kernel, bias) = (stored("weight")?, stored("bias")?);
+        self.weighted(id, input, &kernel, &bias)
     }
 
     /// A convolution or a dense layer.

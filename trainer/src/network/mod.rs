@@ -70,6 +70,24 @@ impl Network {
         })
     }
 
+    /// The same network with other tensors in place of these: on its device, with gradients to what they came from.
+    pub fn with(&self, parameters: BTreeMap<String, Tensor>) -> Network {
+        let own = self.layers.parameters.iter();
+        let mut all: BTreeMap<String, Tensor> = own
+            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect();
+        all.extend(parameters);
+        Network {
+            trunk: Trunk::none(self.graph()),
+            layers: Layers {
+                graph: self.graph().clone(),
+                parameters: all,
+            },
+            device: self.device,
+            precision: self.precision,
+        }
+    }
+
     /// The network's description.
     pub fn graph(&self) -> &Graph {
         &self.layers.graph

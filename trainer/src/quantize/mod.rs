@@ -1,24 +1,51 @@
 //! Post-training static quantization of a folded network: int8 weights symmetric per output channel, u8 activations per
 //! tensor, i32 biases (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295).
 //!
-//! The photo itself is already u8. Every value that is stored gets a range from real photos (`calibrate`, `stored`);
-//! the logits stay f32, and so do the factors of batch norms that have no convolution to go into.
+//! The photo itself is already u8. Every value that is stored (`stored`) gets a range from real photos: its values are
+//! observed (`observe`), and of the ways to choose a range (`range`) the one that changes the logits least is taken
+//! (`choose`). Then come the steps, each kept where it pays (`steps`): what rounding does to the means of channels goes
+//! into the biases (`correct`), channels are brought to one magnitude where convolutions can take that up (`equalize`),
+//! weights are rounded by what kernels read (`moments`, `round`), and where accuracy is still missing the int8 network
+//! learns from the float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no
+//! convolution to go into. Where the error comes from is looked up layer by layer (`noise`, on the int8 network computed
+//! in f32, `simulate`), what is left of it by the logits (`compare`); both are written down (`report`).
 
-mod calibrate;
+mod choose;
+mod compare;
 mod correct;
+mod equalize;
+mod finetune;
+mod moments;
+mod noise;
+mod observe;
+mod range;
+mod report;
+mod round;
+mod simulate;
+mod steps;
 mod stored;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tch::Tensor;
 
 use crate::backbones::Normalization;
 use crate::graph::{Graph, LayerId, Op};
 use crate::weights::{Array, Weights};
 
-pub use calibrate::{Range, calibrate};
+pub use choose::{Choices, Chosen, choose};
+pub use compare::{Comparison, Disagreement, compare, core_logits};
 pub use correct::correct_biases;
+pub use equalize::equalize;
+pub use finetune::fine_tune;
+pub use moments::{AllMoments, Moments, moments};
+pub use noise::{LayerNoise, layers};
+pub use observe::{Observed, observe};
+pub use range::{Method, Range};
+pub use report::{Gain, QUANTIZATION, Report};
+pub use round::round_weights;
+pub use steps::{Folded, Options, Outcome, Step};
 pub use stored::stored_values;
 
 /// How a tensor of activations is stored: `real = scale * (level - zero_point)`.
@@ -48,6 +75,12 @@ impl Activation {
             * scale
     }
 
+    /// The real values of the lowest and the highest level.
+    pub fn bounds(&self) -> [f64; 2] {
+        let real = |level: f32| f64::from(self.scale * (level - f32::from(self.zero_point)));
+        [real(0.0), real(255.0)]
+    }
+
     /// True where no level lies outside `low..=high`, so that saturation does what a clamp would.
     pub fn clamps(&self, low: f32, high: f32) -> bool {
         let real = |level: f32| self.scale * (level - f32::from(self.zero_point));
@@ -68,6 +101,8 @@ pub struct Layer {
     pub bias: Vec<i32>,
     /// Size of one level of the input.
     pub input_scale: f32,
+    /// The weight before it was rounded.
+    pub exact: Array,
 }
 
 impl Layer {
@@ -90,6 +125,20 @@ impl Layer {
         Array::new([self.bias.len()], data.collect())
     }
 
+    /// Adds real values to the biases.
+    fn shift_bias(&mut self, shift: &[f64]) -> Result<()> {
+        let scales = self.bias_scales();
+        ensure!(
+            shift.len() == scales.len() && shift.iter().all(|s| s.is_finite()),
+            "its output is not finite on the calibration photos"
+        );
+        for ((bias, shift), scale) in self.bias.iter_mut().zip(shift).zip(scales) {
+            // As f64: a bias may hold more digits than f32 has. The cast saturates.
+            *bias = (f64::from(*bias) + (shift / f64::from(scale)).round()) as i32;
+        }
+        Ok(())
+    }
+
     /// Size of one level of the bias and of the accumulator, per output channel.
     pub fn bias_scales(&self) -> Vec<f32> {
         self.scales
@@ -106,8 +155,31 @@ pub struct Quantized {
     pub layers: BTreeMap<LayerId, Layer>,
     /// Values that are stored as u8.
     pub activations: BTreeMap<LayerId, Activation>,
-    /// What stays f32: the parameters of multiply-adds per channel.
+    /// What stays f32: the parameters of multiply-adds per channel, and of layers that read a value left in float.
     pub floats: Weights,
+}
+
+impl Quantized {
+    /// Stores the value of layer `id` of the folded network `graph`, `weights`, in float; what reads it computes in float.
+    fn leave_in_float(&mut self, graph: &Graph, weights: &Weights, id: LayerId) -> Result<()> {
+        self.activations.remove(&id);
+        for (reader, layer) in graph.layers.iter().enumerate() {
+            if !layer.inputs.contains(&id) {
+                continue;
+            }
+            if stored::moves(&layer.op) {
+                self.leave_in_float(graph, weights, reader)?;
+            }
+            if self.layers.remove(&reader).is_some() {
+                for parameter in graph.layer_parameters(reader) {
+                    let array = weights.get(&parameter.name);
+                    let array = array.with_context(|| format!("{} is missing", parameter.name))?;
+                    self.floats.insert(parameter.name, array.clone());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Quantizes a folded network with the ranges that calibration found.
@@ -167,6 +239,7 @@ fn quantize_layer(weight: &Array, bias: &Array, input_scale: f32) -> Result<Laye
         scales: Vec::new(),
         bias: Vec::new(),
         input_scale,
+        exact: weight.clone(),
     };
     for channel in 0..weight.shape[0] {
         let (kernel, bias) = (weight.row(channel), bias.data[channel]);

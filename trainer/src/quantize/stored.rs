@@ -1,16 +1,17 @@
 //! Which values of a folded network are stored as u8, and which of them share their integers.
 //!
 //! Rectifiers right behind what they read clamp it while it is stored; pools of largest values, padding and crops move
-//! integers without changing what they stand for. A concatenation and what it joins share one scale, so that the
-//! engine writes its parts in place instead of copying them; a part that would use less than a quarter of the shared
-//! levels keeps a scale of its own.
+//! integers without changing what they stand for. Parts of a concatenation are written in place, never copied: where
+//! only multiply-adds per channel read it (DenseNet's batch norms), each part keeps integers of its own, which these
+//! absorb; elsewhere the concatenation and what it joins share one scale, and a part that would use less than a quarter
+//! of the shared levels keeps a scale of its own.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
 use super::Activation;
-use super::calibrate::Range;
+use super::range::Range;
 use crate::backbones::Normalization;
 use crate::graph::{Graph, LayerId, Op};
 
@@ -18,17 +19,32 @@ use crate::graph::{Graph, LayerId, Op};
 const SMALLEST_SHARE: f32 = 0.25;
 
 /// Bytes that the values of one pass may take, for calibration and bias correction.
-const PASS_BYTES: usize = 1 << 30;
+const PASS_BYTES: usize = 1 << 28;
 
 /// Whether an operation gives values of its input unchanged: they keep its integers.
-fn moves(op: &Op) -> bool {
+pub(super) fn moves(op: &Op) -> bool {
     matches!(op, Op::Pad(_) | Op::Crop(_) | Op::MaxPool { .. })
 }
 
-/// The layers whose values get a range of their own: all but the input, the output, what only moves values, and what a
-/// rectifier alone reads.
+/// Whether each layer is a concatenation whose readers take each channel on its own, or join it to another such one.
+fn segmented(graph: &Graph) -> Vec<bool> {
+    let joins = |op: &Op| *op == Op::Concat;
+    let mut segmented: Vec<bool> = graph.layers.iter().map(|l| joins(&l.op)).collect();
+    segmented[graph.output()] = false;
+    // From the end: a concatenation's readers come behind it.
+    for (id, layer) in graph.layers.iter().enumerate().rev() {
+        let absorbs = layer.op == Op::Scale || segmented[id];
+        for &input in layer.inputs.iter().filter(|_| !absorbs) {
+            segmented[input] = false;
+        }
+    }
+    segmented
+}
+
+/// The layers whose values get a range of their own: all but the input, the output, what only moves values, what a
+/// rectifier alone reads, and concatenations whose parts keep their own.
 pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
-    let readers = graph.readers();
+    let (readers, segmented) = (graph.readers(), segmented(graph));
     let mut rectified = vec![false; graph.layers.len()];
     for layer in &graph.layers {
         if matches!(layer.op, Op::Relu | Op::Relu6) {
@@ -38,7 +54,7 @@ pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
         }
     }
     (1..graph.output())
-        .filter(|&id| !rectified[id] && !moves(&graph.layers[id].op))
+        .filter(|&id| !rectified[id] && !segmented[id] && !moves(&graph.layers[id].op))
         .collect()
 }
 
@@ -103,6 +119,7 @@ fn groups(graph: &Graph) -> Vec<LayerId> {
             sources[id] = sources[layer.inputs[0]];
         }
     }
+    let segmented = segmented(graph);
     let mut parents: Vec<LayerId> = (0..graph.layers.len()).collect();
     fn root(parents: &[LayerId], mut id: LayerId) -> LayerId {
         while parents[id] != id {
@@ -111,7 +128,7 @@ fn groups(graph: &Graph) -> Vec<LayerId> {
         id
     }
     for (id, layer) in graph.layers.iter().enumerate() {
-        if layer.op == Op::Concat {
+        if layer.op == Op::Concat && !segmented[id] {
             // The photo has integers of its own.
             let parts = layer.inputs.iter().map(|&part| sources[part]);
             for part in parts.filter(|&part| part != 0) {
@@ -123,7 +140,7 @@ fn groups(graph: &Graph) -> Vec<LayerId> {
     (0..parents.len()).map(|id| root(&parents, id)).collect()
 }
 
-/// How many photos, `most` at most, go through the network at once: their values stay within a gigabyte.
+/// How many photos, `most` at most, go through the network at once: their values stay within a quarter of a gigabyte.
 pub(super) fn photos_at_once(graph: &Graph, most: usize) -> usize {
     let bytes_each = graph.peak_values() * size_of::<f32>();
     (PASS_BYTES / bytes_each.max(1)).clamp(1, most)
@@ -184,11 +201,51 @@ mod tests {
         assert_eq!(narrow[&id("b_pool")], narrow[&id("both")]);
     }
 
+    /// DenseNet's: a block's concatenations, each read by a batch norm and the next one.
+    #[test]
+    fn parts_that_multiply_adds_read_keep_their_integers() {
+        let mut graph = Graph::new([8, 8, 4]);
+        let conv = |filters| Op::Conv {
+            connection: crate::graph::Connection::Dense { filters },
+            kernel: 1,
+            stride: 1,
+            padding: Padding::default(),
+            bias: true,
+        };
+        let a = graph.push("a", conv(2), 0);
+        let b = graph.push("b", conv(3), 0);
+        let first = graph.join("first", Op::Concat, &[a, b]);
+        let scale = graph.push("scale", Op::Scale, first);
+        let relu = graph.push("relu", Op::Relu, scale);
+        let c = graph.push("c", conv(2), relu);
+        let second = graph.join("second", Op::Concat, &[first, c]);
+        let last = graph.push("last", Op::Scale, second);
+        graph.push("pool", Op::GlobalAveragePool, last);
+        graph.push("logits", Op::Dense { units: 2 }, last + 1);
+        let id = |name: &str| graph.find(name).unwrap();
+        let stored = ["a", "b", "relu", "c", "last", "pool"].map(id);
+        assert_eq!(stored_values(&graph), stored);
+        let range = |high: usize| Range {
+            low: 0.0,
+            high: high as f32,
+        };
+        let ranges = stored.iter().map(|&id| (id, range(id))).collect();
+        let activations =
+            activations(&graph, Backbone::MobileNetV1.normalization(), &ranges).unwrap();
+        for (id, activation) in activations {
+            assert_eq!(activation.scale, id as f32 / 255.0, "{id}");
+        }
+        // A convolution that reads a concatenation wants one scale.
+        let mut read = graph.clone();
+        read.push("d", conv(2), second);
+        assert!(!segmented(&read)[second] && !segmented(&read)[first]);
+    }
+
     #[test]
     fn large_networks_take_fewer_photos_at_once() {
         let mobile = Backbone::MobileNetV1.classifier(224, 10, 0.0);
-        assert_eq!(photos_at_once(&mobile, 128), 128);
+        assert_eq!(photos_at_once(&mobile, 16), 16);
         let large = Backbone::NasNetLarge.classifier(331, 10, 0.0);
-        assert!((4..64).contains(&photos_at_once(&large, 128)));
+        assert!((1..16).contains(&photos_at_once(&large, 16)));
     }
 }

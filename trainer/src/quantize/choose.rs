@@ -1,0 +1,149 @@
+//! The range of each stored value: by one method, or by whichever method changes the logits least.
+//!
+//! What rounding one tensor does to the logits is, in first order, the gradient times the rounding error: for a random
+//! direction `v` of the logits, `v·J e` is a sum over the tensor, and its square's mean over directions and photos is the
+//! squared change of all logits (Hutchinson 1990's estimator). One backward pass serves all tensors and all methods.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use tch::{Kind, Tensor};
+
+use super::Activation;
+use super::observe::Observed;
+use super::range::{Method, Range};
+use crate::backbones::Normalization;
+use crate::data::Dataset;
+use crate::graph::{Graph, LayerId};
+use crate::network::{Mode, Network};
+use crate::progress;
+use crate::train::measure::normalize;
+
+/// Photos by which methods are compared.
+const PHOTOS: usize = 64;
+/// Bytes that a pass may keep for its way back.
+const PASS_BYTES: usize = 1 << 29;
+/// Where directions come from.
+const SEED: i64 = 1;
+
+/// A tensor's range and how it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// The method.
+    pub method: Method,
+    /// What it found.
+    pub range: Range,
+    /// The mean squared change of a logit by storing this tensor alone with this range, in first order.
+    pub logit_error: f64,
+}
+
+/// The ranges of all tensors that were observed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choices(BTreeMap<LayerId, Chosen>);
+
+impl Choices {
+    /// What was chosen for a tensor.
+    pub fn get(&self, id: LayerId) -> Option<&Chosen> {
+        self.0.get(&id)
+    }
+
+    /// The ranges alone.
+    pub fn ranges(&self) -> BTreeMap<LayerId, Range> {
+        let all = self.0.iter();
+        all.map(|(&id, chosen)| (id, chosen.range)).collect()
+    }
+
+    /// All tensors, those that change the logits most first.
+    pub fn worst_first(&self) -> Vec<LayerId> {
+        let mut ids: Vec<LayerId> = self.0.keys().copied().collect();
+        ids.sort_by(|a, b| self.0[b].logit_error.total_cmp(&self.0[a].logit_error));
+        ids
+    }
+}
+
+/// Ranges of all tensors that were observed, by the best of `methods` for each.
+pub fn choose(
+    network: &Network,
+    photos: &Dataset,
+    normalization: Normalization,
+    observed: &BTreeMap<LayerId, Observed>,
+    methods: &[Method],
+) -> Result<Choices> {
+    let candidates = observed.iter().map(|(&id, observed)| {
+        let candidate = |&method: &Method| Chosen {
+            method,
+            range: method.range(observed),
+            logit_error: 0.0,
+        };
+        (id, methods.iter().map(candidate).collect())
+    });
+    let mut candidates: BTreeMap<LayerId, Vec<Chosen>> = candidates.collect();
+    add_errors(network, photos, normalization, &mut candidates)?;
+    let best = |(id, candidates): (LayerId, Vec<Chosen>)| {
+        let mut candidates = candidates.into_iter();
+        let first = candidates.next()?;
+        let best = candidates.fold(first, |best, other| {
+            match other.logit_error < best.logit_error {
+                true => other,
+                false => best,
+            }
+        });
+        Some((id, best))
+    };
+    Ok(Choices(candidates.into_iter().filter_map(best).collect()))
+}
+
+/// Fills in the error of each candidate of each tensor.
+fn add_errors(
+    network: &Network,
+    photos: &Dataset,
+    normalization: Normalization,
+    candidates: &mut BTreeMap<LayerId, Vec<Chosen>>,
+) -> Result<()> {
+    let photos = photos.take_evenly(PHOTOS);
+    let batch = photos_at_once(network.graph());
+    let logits = photos.len() * network.graph().output_shape()[2];
+    let bar = progress::bar(photos.len() as u64, "calibrating: choosing ranges");
+    tch::manual_seed(SEED);
+    for from in (0..photos.len()).step_by(batch) {
+        let to = (from + batch).min(photos.len());
+        let pixels = photos.slice(from, to).0.to_device(network.device());
+        let input = normalize(&pixels, normalization);
+        let (mut values, mut along) = (Vec::new(), None);
+        network.forward_each(&input, Mode::Eval, |id, value| {
+            if candidates.contains_key(&id) {
+                values.push((id, value.shallow_clone()));
+            }
+            if id == network.graph().output() {
+                along = Some((value.randn_like() * &value).sum(Kind::Float));
+            }
+            value
+        })?;
+        let along = along.context("a network without an output")?;
+        let wanted: Vec<&Tensor> = values.iter().map(|(_, value)| value).collect();
+        let gradients = Tensor::run_backward(&[along], &wanted, false, false);
+        for ((id, value), gradient) in values.iter().zip(&gradients) {
+            let value = value.detach();
+            for candidate in candidates.get_mut(id).into_iter().flatten() {
+                let rounding = Activation::covering(candidate.range).round(&value) - &value;
+                let change = (rounding * gradient).flatten(1, -1);
+                let change = change.sum_dim_intlist(1_i64, false, Kind::Double);
+                let squares = change.square().sum(Kind::Double).double_value(&[]);
+                candidate.logit_error += squares / logits as f64;
+            }
+        }
+        bar.inc((to - from) as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// How many photos go through the network at once when all of its values are kept for the way back.
+fn photos_at_once(graph: &Graph) -> usize {
+    let values: usize = graph
+        .shapes
+        .iter()
+        .map(|s| s.iter().product::<usize>())
+        .sum();
+    (PASS_BYTES / (2 * values * size_of::<f32>()).max(1)).clamp(1, 16)
+}

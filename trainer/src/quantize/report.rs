@@ -1,0 +1,35 @@
+//! What quantization did to a network: `quantization.json` beside the int8 model.
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::Comparison;
+use super::noise::LayerNoise;
+
+/// Name of the report in a run's folder.
+pub const QUANTIZATION: &str = "quantization.json";
+
+/// Steps, layers, and the comparison with the float network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How many photos calibrated it.
+    pub calibration_photos: usize,
+    /// The steps in their order, each on top of those that were kept before.
+    pub steps: Vec<Gain>,
+    /// Values that are not stored as u8: what reads them computes in float.
+    pub in_float: Vec<String>,
+    /// Where the error comes from, in the order of the layers.
+    pub layers: Vec<LayerNoise>,
+    /// On the validation photos.
+    pub validation: Option<Comparison>,
+}
+
+/// A step and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Its name.
+    pub step: String,
+    /// Of the logits of calibration photos, with it and all steps kept before.
+    pub signal_to_noise_db: f64,
+    /// Whether it was kept.
+    pub kept: bool,
+}

@@ -1,0 +1,477 @@
+//! From a checkpoint and calibration photos to an int8 network, step by step; a step is kept where it pays.
+//!
+//! What costs seconds and nothing on the phone is always tried: bias correction, equalization, rounding with feedback.
+//! Each is judged by the logits of calibration photos, computed as a phone computes them, beside the float network's. A
+//! budget goes further where these are not enough: fine-tuning, and as the last resort values left in float.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail, ensure};
+use tch::{Device, Tensor};
+
+use super::choose::Choices;
+use super::compare::{Comparison, compare, core_logits};
+use super::moments::{AllMoments, moments};
+use super::range::Method;
+use super::report::{Gain, Report};
+use super::{
+    Quantized, choose, correct_biases, equalize, fine_tune, layers, observe, quantize,
+    round_weights,
+};
+use crate::backbones::Normalization;
+use crate::data::Dataset;
+use crate::export::int8_model;
+use crate::fold::fold;
+use crate::graph::Graph;
+use crate::network::{Network, Precision};
+use crate::train::checkpoint::Checkpoint;
+use crate::train::measure::outputs;
+use crate::weights::Weights;
+
+/// Calibration photos by which steps are judged.
+const JUDGED: usize = 128;
+/// Photos by which layers are looked at.
+const LOOKED_AT: usize = 32;
+/// A step that gains less than this many decibels is not kept.
+const LEAST_GAIN_DB: f64 = 0.1;
+/// Values that may be left in float.
+const MOST_IN_FLOAT: usize = 8;
+
+/// What can be done for an int8 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Biases take up what rounding does to the means of channels.
+    Correct,
+    /// Channels are brought to one magnitude.
+    Equalize,
+    /// Weights are rounded with feedback instead of each to the nearest level.
+    Feedback,
+    /// The int8 network learns the float network's logits. Only for a budget.
+    FineTune,
+    /// Single values stay in float. Only for a budget.
+    Float,
+}
+
+impl Step {
+    /// All of them, in their order.
+    pub const ALL: [Step; 5] = [
+        Step::Correct,
+        Step::Equalize,
+        Step::Feedback,
+        Step::FineTune,
+        Step::Float,
+    ];
+
+    /// As the command line and reports say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Correct => "bias-correction",
+            Step::Equalize => "equalization",
+            Step::Feedback => "feedback",
+            Step::FineTune => "fine-tuning",
+            Step::Float => "float",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Step {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Step> {
+        let known = Step::ALL.into_iter().find(|step| step.name() == name);
+        match known {
+            Some(step) => Ok(step),
+            None => bail!(
+                "{name:?} is no step; known: {}",
+                Step::ALL.map(Step::name).join(", ")
+            ),
+        }
+    }
+}
+
+/// Which steps are taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Ways to choose ranges; of several the best for each tensor.
+    pub ranges: Vec<Method>,
+    /// Steps that are not tried.
+    pub without: Vec<Step>,
+    /// How many points of validation accuracy int8 may cost; the steps that only a budget asks for are taken until it
+    /// does not cost more.
+    pub max_drop: Option<f64>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            ranges: Method::ALL.to_vec(),
+            without: Vec::new(),
+            max_drop: None,
+        }
+    }
+}
+
+impl Options {
+    /// Plain rounding, ranges by one method.
+    pub fn plain(method: Method) -> Options {
+        Options {
+            ranges: vec![method],
+            without: Step::ALL.to_vec(),
+            max_drop: None,
+        }
+    }
+
+    fn tries(&self, step: Step) -> bool {
+        !self.without.contains(&step)
+    }
+}
+
+/// A network as it is quantized: folded.
+pub struct Folded {
+    /// Convolutions with bias, rectifiers, sums, pools.
+    pub graph: Graph,
+    /// Its weights.
+    pub weights: Weights,
+    /// What turns a photo's bytes into its input.
+    pub normalization: Normalization,
+    /// The backbone's name.
+    pub name: String,
+}
+
+/// An int8 network and how it came about.
+pub struct Outcome {
+    /// The network.
+    pub quantized: Quantized,
+    /// As ONNX, serialized.
+    pub model: Vec<u8>,
+    /// What was done and what it gained.
+    pub report: Report,
+}
+
+impl Folded {
+    /// The folded network of a checkpoint.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Folded> {
+        let (graph, weights) = fold(&checkpoint.graph()?, &checkpoint.weights)?;
+        let backbone = checkpoint.backbone()?;
+        Ok(Folded {
+            graph,
+            weights,
+            normalization: backbone.normalization(),
+            name: backbone.name().to_owned(),
+        })
+    }
+
+    /// The network in integers, calibrated on `photos`. `validation`: photos to compare it on with the float network, of
+    /// these classes.
+    ///
+    /// Errors: no photo, a layer whose values or weights leave nothing to quantize, by its name; a budget without
+    /// validation photos; a budget that cannot be met.
+    pub fn quantize(
+        &self,
+        photos: &Dataset,
+        validation: Option<(&Dataset, &[String])>,
+        device: Device,
+        options: &Options,
+    ) -> Result<Outcome> {
+        ensure!(!photos.is_empty(), "there is no calibration photo");
+        ensure!(
+            options.max_drop.is_none() || validation.is_some(),
+            "a largest drop of accuracy is asked for, and there are no validation photos to measure it on"
+        );
+        let plain = self.prepare(self.weights.clone(), photos, device, options)?;
+        let judged = photos.take_evenly(JUDGED);
+        let judge = Judge::new(self, &plain.network, &judged)?;
+        let mut climb = Climb {
+            folded: self,
+            photos,
+            options,
+            judge,
+            gains: Vec::new(),
+        };
+        let (prepared, mut attempt) = climb.post_training(plain, device)?;
+        let judge = match validation {
+            Some((photos, _)) => {
+                // Equalized before a ReLU6, the network clips values that no calibration photo has.
+                let float = self.network(&self.weights, device)?;
+                Some(Judge::new(self, &float, photos)?)
+            }
+            None => None,
+        };
+        if let (Some(most), Some(judge)) = (options.max_drop, &judge) {
+            attempt = climb.meet(most, &prepared, attempt, judge)?;
+        }
+        let compared = match (&judge, validation) {
+            (Some(judge), Some((_, classes))) => Some(judge.by_category(&attempt.model, classes)?),
+            _ => None,
+        };
+        let noise = layers(
+            &prepared.network,
+            &prepared.weights,
+            &attempt.quantized,
+            &prepared.choices,
+            &photos.take_evenly(LOOKED_AT),
+            self.normalization,
+        )?;
+        Ok(Outcome {
+            report: Report {
+                calibration_photos: photos.len(),
+                steps: climb.gains,
+                in_float: attempt.in_float,
+                layers: noise,
+                validation: compared,
+            },
+            quantized: attempt.quantized,
+            model: attempt.model,
+        })
+    }
+
+    fn network(&self, weights: &Weights, device: Device) -> Result<Network> {
+        Network::new(self.graph.clone(), weights, device, Precision::F32)
+    }
+
+    /// The int8 model, serialized.
+    pub fn model(&self, quantized: &Quantized) -> Result<Vec<u8>> {
+        int8_model(&self.graph, quantized, self.normalization, &self.name)
+    }
+
+    /// Everything about a network that rounding it needs.
+    fn prepare(
+        &self,
+        weights: Weights,
+        photos: &Dataset,
+        device: Device,
+        options: &Options,
+    ) -> Result<Prepared> {
+        let network = self.network(&weights, device)?;
+        let observed = observe(&network, photos, self.normalization)?;
+        let choices = choose(
+            &network,
+            photos,
+            self.normalization,
+            &observed,
+            &options.ranges,
+        )?;
+        let nearest = quantize(&self.graph, &weights, self.normalization, &choices.ranges())?;
+        let corrects = options.tries(Step::Correct) || options.tries(Step::Feedback);
+        let moments = match corrects {
+            true => moments(&network, &nearest.activations, photos, self.normalization)?,
+            false => AllMoments::new(),
+        };
+        Ok(Prepared {
+            network,
+            weights,
+            choices,
+            nearest,
+            moments,
+        })
+    }
+}
+
+/// A float network and what calibration knows of it.
+struct Prepared {
+    network: Network,
+    weights: Weights,
+    choices: Choices,
+    /// Each weight rounded to the nearest level.
+    nearest: Quantized,
+    moments: AllMoments,
+}
+
+impl Prepared {
+    /// The network in integers, with or without these steps.
+    fn rounded(&self, feedback: bool, correct: bool) -> Result<Quantized> {
+        let (graph, mut quantized) = (self.network.graph(), self.nearest.clone());
+        if feedback {
+            round_weights(graph, &mut quantized, &self.moments)?;
+        }
+        if correct {
+            correct_biases(graph, &mut quantized, &self.moments)?;
+        }
+        Ok(quantized)
+    }
+}
+
+/// Photos with the float network's answers.
+struct Judge<'a> {
+    folded: &'a Folded,
+    photos: &'a Dataset,
+    float: Tensor,
+}
+
+impl<'a> Judge<'a> {
+    fn new(folded: &'a Folded, float: &Network, photos: &'a Dataset) -> Result<Judge<'a>> {
+        let float = outputs(float, photos, folded.normalization, "classifying in float")?;
+        Ok(Judge {
+            folded,
+            photos,
+            float,
+        })
+    }
+
+    fn logits(&self, model: &[u8]) -> Result<Tensor> {
+        core_logits(model, self.photos, "classifying in int8")
+    }
+
+    fn compare(&self, model: &[u8]) -> Result<Comparison> {
+        compare(&self.float, &self.logits(model)?, &self.photos.targets)
+    }
+
+    fn by_category(&self, model: &[u8], classes: &[String]) -> Result<Comparison> {
+        let logits = self.logits(model)?;
+        Ok(Comparison {
+            categories: super::compare::by_category(
+                &self.float,
+                &logits,
+                &self.photos.targets,
+                classes,
+            )?,
+            ..compare(&self.float, &logits, &self.photos.targets)?
+        })
+    }
+
+    fn attempt(&self, quantized: Quantized) -> Result<Attempt> {
+        let model = self.folded.model(&quantized)?;
+        let decibels = self.compare(&model)?.signal_to_noise_db;
+        Ok(Attempt {
+            quantized,
+            model,
+            decibels,
+            in_float: Vec::new(),
+        })
+    }
+}
+
+/// An int8 network and how good it is.
+struct Attempt {
+    quantized: Quantized,
+    model: Vec<u8>,
+    decibels: f64,
+    /// Values that are not stored as u8.
+    in_float: Vec<String>,
+}
+
+/// The way through the steps.
+struct Climb<'a> {
+    folded: &'a Folded,
+    photos: &'a Dataset,
+    options: &'a Options,
+    judge: Judge<'a>,
+    gains: Vec<Gain>,
+}
+
+impl Climb<'_> {
+    /// Writes down what a step came to.
+    fn note(&mut self, step: String, attempt: &Attempt, kept: bool) {
+        self.gains.push(Gain {
+            step,
+            signal_to_noise_db: attempt.decibels,
+            kept,
+        });
+    }
+
+    /// The better of two, and whether that is the new one.
+    fn better(&mut self, step: Step, best: Attempt, new: Attempt) -> (Attempt, bool) {
+        let kept = new.decibels >= best.decibels + LEAST_GAIN_DB;
+        self.note(step.to_string(), &new, kept);
+        match kept {
+            true => (new, true),
+            false => (best, false),
+        }
+    }
+
+    /// What costs nothing but seconds.
+    fn post_training(&mut self, plain: Prepared, device: Device) -> Result<(Prepared, Attempt)> {
+        let (mut prepared, options) = (plain, self.options);
+        let mut best = self.judge.attempt(prepared.rounded(false, false)?)?;
+        self.note("nearest level".to_owned(), &best, true);
+        let mut correct = false;
+        if options.tries(Step::Correct) {
+            let new = self.judge.attempt(prepared.rounded(false, true)?)?;
+            (best, correct) = self.better(Step::Correct, best, new);
+        }
+        if options.tries(Step::Equalize) {
+            let Folded {
+                weights,
+                normalization,
+                ..
+            } = self.folded;
+            let weights = equalize(&prepared.network, weights, self.photos, *normalization)?;
+            if weights != prepared.weights {
+                let equalized = self.folded.prepare(weights, self.photos, device, options)?;
+                let new = self.judge.attempt(equalized.rounded(false, correct)?)?;
+                let kept;
+                (best, kept) = self.better(Step::Equalize, best, new);
+                if kept {
+                    prepared = equalized;
+                }
+            }
+        }
+        if options.tries(Step::Feedback) {
+            let new = self.judge.attempt(prepared.rounded(true, correct)?)?;
+            (best, _) = self.better(Step::Feedback, best, new);
+        }
+        Ok((prepared, best))
+    }
+
+    /// Goes on until int8 costs at most `most` points of validation accuracy.
+    fn meet(
+        &mut self,
+        most: f64,
+        prepared: &Prepared,
+        mut best: Attempt,
+        validation: &Judge,
+    ) -> Result<Attempt> {
+        let drop = |attempt: &Attempt| -> Result<f64> {
+            let found = validation.compare(&attempt.model)?;
+            Ok(100.0 * (found.float_accuracy - found.int8_accuracy))
+        };
+        let mut lost = drop(&best)?;
+        if lost > most && self.options.tries(Step::FineTune) {
+            let mut quantized = best.quantized.clone();
+            let Folded { normalization, .. } = self.folded;
+            fine_tune(
+                &prepared.network,
+                &mut quantized,
+                self.photos,
+                *normalization,
+            )?;
+            let new = self.judge.attempt(quantized)?;
+            let new_lost = drop(&new)?;
+            let kept = new_lost < lost || new_lost == lost && new.decibels > best.decibels;
+            self.note(Step::FineTune.to_string(), &new, kept);
+            if kept {
+                (best, lost) = (new, new_lost);
+            }
+        }
+        let worst_first = prepared.choices.worst_first();
+        let mut candidates = worst_first.into_iter().take(MOST_IN_FLOAT);
+        while lost > most && self.options.tries(Step::Float) {
+            let Some(id) = candidates.next() else { break };
+            let mut quantized = best.quantized.clone();
+            quantized.leave_in_float(&self.folded.graph, &prepared.weights, id)?;
+            let mut new = self.judge.attempt(quantized)?;
+            let name = self.folded.graph.layers[id].name.clone();
+            self.note(format!("{} {name}", Step::Float), &new, true);
+            new.in_float = [best.in_float, vec![name]].concat();
+            lost = drop(&new)?;
+            best = new;
+        }
+        ensure!(
+            lost <= most,
+            "int8 costs {lost:.2} points of validation accuracy, {most} at most are allowed: after {}",
+            self.gains
+                .iter()
+                .map(|gain| gain.step.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        Ok(best)
+    }
+}
