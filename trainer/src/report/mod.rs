@@ -9,6 +9,7 @@ mod mistakes;
 mod numbers;
 mod page;
 mod plots;
+mod quantization;
 mod run;
 mod searches;
 mod style;

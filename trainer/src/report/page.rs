@@ -10,7 +10,7 @@ use super::plots::{COLOURS, GREY, Line, Unit, figure, legend};
 use super::run::{Quality, Run};
 use super::searches::{Cell, Table};
 use super::style::CSS;
-use super::{Report, categories, summary};
+use super::{Report, categories, quantization, summary};
 use crate::pretrained::FROM_SCRATCH;
 use crate::train::history::Epoch;
 
@@ -121,8 +121,8 @@ fn comparison(runs: &[Run]) -> Result<String> {
     let loss = lines(|e| e.validation_loss);
     Ok(format!(
         "<section><h2>Validation</h2><div class=charts>{}{}</div>{}</section>",
-        figure("accuracy", Unit::Share, LARGE, &accuracy)?,
-        figure("loss", Unit::Plain, LARGE, &loss)?,
+        figure("accuracy", "epoch", Unit::Share, LARGE, &accuracy)?,
+        figure("loss", "epoch", Unit::Plain, LARGE, &loss)?,
         legend(&accuracy)?
     ))
 }
@@ -180,6 +180,9 @@ fn section(run: &Run, thumbnails: &mut Thumbnails) -> Result<String> {
         } else {
             write!(html, "<h3>{title}</h3>{figures}")?;
         }
+    }
+    if let Some(report) = &run.quantization {
+        html.push_str(&quantization::section(report)?);
     }
     if !run.mistakes.is_empty() {
         write!(
@@ -241,8 +244,8 @@ fn curves(run: &Run) -> Result<String> {
     let loss = lines(|e| e.train_loss, |e| e.validation_loss);
     Ok(format!(
         "<div class='charts small'>{}{}</div>{}",
-        figure("accuracy", Unit::Share, SMALL, &accuracy)?,
-        figure("loss", Unit::Plain, SMALL, &loss)?,
+        figure("accuracy", "epoch", Unit::Share, SMALL, &accuracy)?,
+        figure("loss", "epoch", Unit::Plain, SMALL, &loss)?,
         legend(&accuracy)?
     ))
 }

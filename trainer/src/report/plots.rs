@@ -1,4 +1,4 @@
-//! Line charts over epochs, as SVG inside the page.
+//! Line charts over epochs or layers, as SVG inside the page.
 //!
 //! Lines have colours that are seen on light and on dark; words, axes and grid take the page's (`style`), and the legend
 //! is the page's too, because words in a picture shrink with it on a phone.
@@ -16,7 +16,7 @@ pub struct Line<'a> {
     pub name: &'a str,
     /// Its colour, of [`COLOURS`].
     pub colour: RGBColor,
-    /// A value an epoch, from the first.
+    /// A value an epoch or a layer, from the first.
     pub values: Vec<f64>,
 }
 
@@ -39,11 +39,17 @@ pub const COLOURS: [RGBColor; 5] = [
 ];
 /// For what stands behind.
 pub const GREY: RGBColor = RGBColor(150, 150, 150);
-/// Where there are more epochs, points would hide the line.
+/// Where there are more of them, points would hide the line.
 const MOST_POINTS: usize = 30;
 
-/// A chart of `size` pixels; where the page is narrower it shrinks. Empty where there is no value.
-pub fn chart(title: &str, unit: Unit, size: (u32, u32), lines: &[Line]) -> Result<String> {
+/// A chart of `size` pixels, `along` epochs or layers; where the page is narrower it shrinks. Empty where there is no value.
+pub fn chart(
+    title: &str,
+    along: &str,
+    unit: Unit,
+    size: (u32, u32),
+    lines: &[Line],
+) -> Result<String> {
     let failed = |e: &dyn Display| anyhow!("cannot draw the curve of {title}: {e}");
     let values = || lines.iter().flat_map(|line| line.values.iter().copied());
     let (low, high) = values()
@@ -114,18 +120,24 @@ pub fn chart(title: &str, unit: Unit, size: (u32, u32), lines: &[Line]) -> Resul
         area.present().map_err(|e| failed(&e))?;
     }
     let label = format!(
-        "<svg role=\"img\" aria-label=\"{} by epoch\" ",
+        "<svg role=\"img\" aria-label=\"{} by {along}\" ",
         escape(title)
     );
     Ok(svg.replacen("<svg ", &label, 1))
 }
 
 /// A chart under its title.
-pub fn figure(title: &str, unit: Unit, size: (u32, u32), lines: &[Line]) -> Result<String> {
-    let chart = chart(title, unit, size, lines)?;
+pub fn figure(
+    title: &str,
+    along: &str,
+    unit: Unit,
+    size: (u32, u32),
+    lines: &[Line],
+) -> Result<String> {
+    let chart = chart(title, along, unit, size, lines)?;
     let title = escape(title);
     Ok(format!(
-        "<figure><figcaption>{title}, by epoch</figcaption>{chart}</figure>"
+        "<figure><figcaption>{title}, by {along}</figcaption>{chart}</figure>"
     ))
 }
 
@@ -159,10 +171,19 @@ mod tests {
     #[test]
     fn one_epoch_is_a_point_and_none_is_nothing() {
         let size = (400, 240);
-        let svg = chart("accuracy", Unit::Share, size, &[line(&[0.5])]).unwrap();
+        let svg = chart("accuracy", "epoch", Unit::Share, size, &[line(&[0.5])]).unwrap();
         assert_eq!(svg.matches("<circle").count(), 1, "{svg}");
-        assert_eq!(chart("loss", Unit::Plain, size, &[line(&[])]).unwrap(), "");
-        let same = chart("loss", Unit::Plain, size, &[line(&[0.0, 0.0, f64::NAN])]);
+        assert_eq!(
+            chart("loss", "epoch", Unit::Plain, size, &[line(&[])]).unwrap(),
+            ""
+        );
+        let same = chart(
+            "loss",
+            "epoch",
+            Unit::Plain,
+            size,
+            &[line(&[0.0, 0.0, f64::NAN])],
+        );
         assert!(same.unwrap().contains("<svg"));
         assert!(legend(&[line(&[])]).unwrap().contains("a&lt;b"));
     }

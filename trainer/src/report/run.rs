@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::figures::{Cost, EVALUATION, Figures};
 use crate::files::read_json;
 use crate::predictions::{PREDICTIONS, Prediction, read};
+use crate::quantize::{self, QUANTIZATION};
 use crate::train::history::{HISTORY, History};
 
 /// Mistakes that are shown of each run.
@@ -42,6 +43,8 @@ pub struct Run {
     pub float: Option<Quality>,
     /// The int8 network, in core.
     pub int8: Option<Quality>,
+    /// How the int8 network came about.
+    pub quantization: Option<quantize::Report>,
     /// The most confident wrong answers of the int8 network, those first.
     pub mistakes: Vec<Prediction>,
 }
@@ -108,6 +111,10 @@ impl Run {
             path if path.exists() && figures.int8.is_some() => worst(read(&path)?),
             _ => Vec::new(),
         };
+        let quantization = match folder.join(QUANTIZATION) {
+            path if path.exists() && figures.int8.is_some() => Some(read_json(&path)?),
+            _ => None,
+        };
         let identity = &history.identity;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let folder_name = || folder.file_name()?.to_str().map(str::to_owned);
@@ -131,6 +138,7 @@ impl Run {
             cost: figures.cost,
             float: figures.float.map(Quality::of),
             int8: figures.int8.map(Quality::of),
+            quantization,
             mistakes,
             history,
         })
