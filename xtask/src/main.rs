@@ -1,7 +1,7 @@
 //! `cargo xtask …`: what CI and a newcomer call.
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
-//! that CI runs, `bench` compares speeds with other runtimes', `trainer -- …` runs `etalase-trainer`
+//! that CI runs, `bench` compares speeds with other runtimes', `quantizers` errors with another quantizer's, `trainer -- …` runs `etalase-trainer`
 //! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
@@ -11,6 +11,7 @@ mod bench;
 mod data;
 mod isa;
 mod keras_parity;
+mod quantizers;
 mod report;
 mod setup;
 mod test;
@@ -42,6 +43,12 @@ enum Task {
     /// Times etalase beside other runtimes on the same models, outputs checked; --arm64: counts
     /// instructions
     Bench(bench::Args),
+    /// Compares the trainer's int8 networks with ONNX Runtime's quantizer: cargo xtask quantizers -- --help
+    Quantizers {
+        /// Arguments of bench/quantizers.py
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs etalase-trainer (release) with libtorch set up: cargo xtask trainer -- fit --help
     Trainer {
         /// Arguments of etalase-trainer
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test { require_data } => test::run(require_data),
         Task::Bench(args) => bench::run(&args),
+        Task::Quantizers { arguments } => quantizers::run(&arguments),
         Task::Trainer { arguments } => trainer::run(&arguments),
     };
     result.unwrap_or_else(|error| {
