@@ -41,3 +41,40 @@ fn shift(layer: &Layer, read: &Moments) -> Result<Vec<f64>> {
     let found = times(to_tensor(&layer.real_weight()), &read.stored_mean);
     Ok(Vec::try_from(wanted - found)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Array;
+
+    /// Two outputs that read two inputs; the second input is clipped.
+    #[test]
+    fn a_layer_takes_out_what_it_and_its_input_lost() {
+        let mut layer = Layer {
+            shape: vec![2, 2],
+            weight: vec![100, 3, -50, 127],
+            scales: vec![0.01, 0.02],
+            bias: vec![1000, -200],
+            input_scale: 0.1,
+            exact: Array::new([2, 2], vec![1.004, 0.026, -0.99, 2.54]),
+        };
+        let row = |values: [f64; 2]| Tensor::from_slice(&values).reshape([1, 2]);
+        let read = Moments {
+            mean: row([2.0, 5.0]),
+            stored_mean: row([2.0, 4.5]),
+            covariance: Tensor::zeros([1, 2, 2], (Kind::Float, tch::Device::Cpu)),
+        };
+        let shift = shift(&layer, &read).unwrap();
+        let wanted = [
+            (1.004 * 2.0 + 0.026 * 5.0) - (1.0 * 2.0 + 0.03 * 4.5),
+            (-0.99 * 2.0 + 2.54 * 5.0) - (-2.0 + 2.54 * 4.5),
+        ];
+        for (shift, wanted) in shift.iter().zip(wanted) {
+            assert!((shift - wanted).abs() < 1e-6, "{shift} {wanted}");
+        }
+        layer.shift_bias(&shift).unwrap();
+        let levels = [0.001, 0.002].map(|size| f64::from(size as f32));
+        assert_eq!(layer.bias[0], 1000 + (wanted[0] / levels[0]).round() as i32);
+        assert_eq!(layer.bias[1], -200 + (wanted[1] / levels[1]).round() as i32);
+    }
+}
