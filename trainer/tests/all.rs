@@ -111,7 +111,13 @@ fn two_backbones_stand_in_one_report() {
         assert_eq!(row["bundle_bytes"], bundle.len().to_string());
         assert!(!run["mistakes"].as_array().unwrap().is_empty());
         assert!(html.contains(&format!("<section id='{name}'>")));
+        let quantization: Value = read_json(&out.join(name).join("quantization.json")).unwrap();
+        assert_eq!(run["quantization"], quantization);
+        let agreement = quantization["validation"]["agreement"].as_f64().unwrap();
+        let shown = format!("on <b>{:.2}\u{a0}%</b> of", 100.0 * agreement);
+        assert!(html.contains(&shown), "{name}: {shown}");
     }
+    assert_eq!(html.matches("signal to noise of weights").count(), 4);
     assert_eq!(rows[0]["weights"], "first.safetensors");
     assert_eq!(rows[1]["weights"], "from scratch");
     assert_eq!((&*rows[0]["epochs"], &*rows[1]["epochs"]), ("2", "1"));

@@ -25,6 +25,8 @@ pub struct Line<'a> {
 pub enum Unit {
     /// 0 to 1, shown in per cent.
     Share,
+    /// Whole decibels.
+    Decibels,
     /// As it is.
     Plain,
 }
@@ -63,7 +65,7 @@ pub fn chart(
     let margin = ((high - low) * 0.08).max(0.01);
     let top = match unit {
         Unit::Share => (high + margin).min(1.0),
-        Unit::Plain => high + margin,
+        Unit::Decibels | Unit::Plain => high + margin,
     };
     let bottom = (low - margin).max(0.0).min(top - margin);
     let epochs = lines.iter().map(|l| l.values.len()).max().unwrap_or(0);
@@ -88,6 +90,7 @@ pub fn chart(
         };
         let value = |y: &f64| match unit {
             Unit::Share => format!("{:.0} %", 100.0 * y),
+            Unit::Decibels => format!("{y:.0}"),
             Unit::Plain => format!("{y:.2}"),
         };
         let mesh = chart

@@ -92,7 +92,7 @@ fn categories(found: &Comparison) -> Result<String> {
     Ok(html)
 }
 
-/// Noise along the network, of values that are stored.
+/// Noise along the network, of values that are stored and of weights.
 fn curve(layers: &[LayerNoise]) -> Result<String> {
     let stored = || {
         layers
@@ -111,11 +111,17 @@ fn curve(layers: &[LayerNoise]) -> Result<String> {
             values: stored().map(|(_, all)| all).collect(),
         },
     ];
-    let title = "signal to noise of stored values, dB";
+    let weights = [Line {
+        name: "weights",
+        colour: COLOURS[1],
+        values: layers.iter().filter_map(|layer| layer.weights_db).collect(),
+    }];
+    let drawn = |title, lines: &[Line]| figure(title, "layer", Unit::Decibels, WIDE, lines);
     Ok(format!(
-        "{}{}",
-        figure(title, "layer", Unit::Plain, WIDE, &lines)?,
-        legend(&lines)?
+        "{}{}{}",
+        drawn("signal to noise of stored values, dB", &lines)?,
+        legend(&lines)?,
+        drawn("signal to noise of weights, dB", &weights)?
     ))
 }
 
@@ -127,7 +133,7 @@ fn worst(layers: &[LayerNoise]) -> Result<String> {
     sorted.sort_by(|a, b| error(b).total_cmp(&error(a)));
     let mut html = String::from(
         "<div class=scroll><table><caption>The values whose storing changes the logits most, in first order.</caption>\
-         <thead><tr><th>layer<th>share of the change<th>range by<th>clipped<th>weights, dB<th>alone, dB<th>up to it, dB\
+         <thead><tr><th>layer<th>share of the change<th>range by<th>clipped<th>alone, dB<th>up to it, dB\
          </thead><tbody>",
     );
     let decibels =
@@ -135,12 +141,11 @@ fn worst(layers: &[LayerNoise]) -> Result<String> {
     for layer in sorted.iter().take(WORST) {
         write!(
             html,
-            "<tr><th>{}<td>{}<td>{}<td>{:.3}\u{a0}%<td>{}<td>{}<td>{}",
+            "<tr><th>{}<td>{}<td>{}<td>{:.3}\u{a0}%<td>{}<td>{}",
             escape(&layer.layer),
             percent(error(layer) / total),
             escape(layer.range.as_deref().unwrap_or("–")),
             100.0 * layer.clipped,
-            decibels(layer.weights_db),
             decibels(layer.rounding_db),
             decibels(layer.cumulative_db)
         )?;
