@@ -125,6 +125,8 @@ fn what_cannot_be_quantized_is_named_and_nothing_is_written() {
     }
     let (done, said) = run(dir, &plain, &striped, "--max-drop 0.3");
     assert!(!done && said.contains("no validation photos"), "{said}");
+    let (done, said) = run(dir, &plain, &striped, "--max-drop NaN");
+    assert!(!done && said.contains("0 or more"), "{said}");
     let (done, said) = run(dir, &plain, &striped, "--without rounding");
     assert!(!done && said.contains("bias-correction"), "{said}");
 }

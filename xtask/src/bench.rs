@@ -20,6 +20,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::{data, report, setup};
+pub use training::build_trainer;
+
 use record::{Table, commit, cpu, percentile};
 use runtime::{Etalase, Peer, Runtime};
 
@@ -437,7 +439,7 @@ fn interleave(
     Ok(timings)
 }
 
-fn build_etalase() -> Result<PathBuf> {
+pub fn build_etalase() -> Result<PathBuf> {
     report::run(crate::cargo().args(["build", "--release", "--locked", "-p", "etalase-cli"]))?;
     Ok(crate::release_dir()?.join("etalase"))
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask …`: what CI and a newcomer call.
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
-//! that CI runs, `bench` compares speeds with other runtimes', `quantizers` errors with another quantizer's, `trainer -- …` runs `etalase-trainer`
+//! that CI runs, `bench` compares speeds with other runtimes', `quantizers` errors with another
+//! quantizer's, `trainer -- …` runs `etalase-trainer`
 //! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test { require_data } => test::run(require_data),
         Task::Bench(args) => bench::run(&args),
-        Task::Quantizers { arguments } => quantizers::run(&arguments),
+        Task::Quantizers { arguments } => quantizers::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Trainer { arguments } => trainer::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use etalase_trainer::data::{self, Dataset, Labelled};
 use etalase_trainer::files;
@@ -52,8 +52,17 @@ pub struct How {
     without: Vec<Step>,
     /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, the network is fine-tuned,
     /// and as the last resort single values stay in float
-    #[arg(long, value_name = "POINTS")]
+    #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
+}
+
+fn points(text: &str) -> Result<f64> {
+    let points: f64 = text.parse()?;
+    ensure!(
+        points.is_finite() && points >= 0.0,
+        "it is a number of points, 0 or more"
+    );
+    Ok(points)
 }
 
 impl How {

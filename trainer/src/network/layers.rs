@@ -214,7 +214,8 @@ impl Layers {
     }
 }
 
-fn pad(x: &Tensor, p: Padding) -> Tensor {
+/// A map with zeros around.
+pub(crate) fn pad(x: &Tensor, p: Padding) -> Tensor {
     if p.is_none() {
         return x.shallow_clone();
     }

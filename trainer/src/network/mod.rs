@@ -17,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 use crate::graph::{Cut, Graph, LayerId};
 use crate::weights::{Array, Weights, shapes};
 use layers::Layers;
+pub(crate) use layers::pad;
 use trunk::Trunk;
 
 /// Number format of activations.

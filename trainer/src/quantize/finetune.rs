@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::{Activation, Layer, Quantized};
+use super::{Activation, Layer, Quantized, WEIGHT_LEVELS as LEVELS};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::LayerId;
@@ -23,8 +23,6 @@ const EPOCHS: usize = 3;
 const BATCH: usize = 16;
 /// Levels a step, at first; it falls to nothing as a cosine.
 const LEARNING_RATE: f64 = 0.02;
-/// Levels of a weight on each side of zero.
-const LEVELS: f64 = 127.0;
 /// Where the photos' order comes from.
 const SEED: i64 = 1;
 

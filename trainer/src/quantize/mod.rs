@@ -48,6 +48,9 @@ pub use round::round_weights;
 pub use steps::{Folded, Options, Outcome, Step};
 pub use stored::stored_values;
 
+/// Levels of a weight on each side of zero.
+const WEIGHT_LEVELS: f64 = 127.0;
+
 /// How a tensor of activations is stored: `real = scale * (level - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activation {

@@ -10,7 +10,7 @@ use super::observe::each_batch;
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::{Connection, Graph, LayerId, Op, Padding};
-use crate::network::Network;
+use crate::network::{Network, pad};
 
 /// Places of a map that count, of all photos, at most.
 const PLACES: usize = 1 << 17;
@@ -154,7 +154,7 @@ impl Kernel {
     /// place.
     fn patches(&self, x: &Tensor, photos: usize) -> Tensor {
         let (batch, channels) = (x.size()[0], x.size()[1]);
-        let x = padded(x, self.padding);
+        let x = pad(x, self.padding);
         let steps = |size: i64| ((size - self.side) / self.stride + 1) as usize;
         let places = steps(x.size()[2]) * steps(x.size()[3]) * photos;
         let every = step(places.div_ceil(PLACES), steps(x.size()[3])) as i64;
@@ -175,12 +175,6 @@ impl Kernel {
             false => columns.unsqueeze(0),
         }
     }
-}
-
-/// With zeros around.
-fn padded(x: &Tensor, p: Padding) -> Tensor {
-    let sides = [p.left, p.right, p.top, p.bottom].map(|side| side as i64);
-    x.constant_pad_nd(sides)
 }
 
 /// The first step from `least` on that comes by every column of rows of `width` places.
@@ -234,7 +228,7 @@ mod tests {
             };
             let none: Option<&Tensor> = None;
             let stride = [stride as i64; 2];
-            let wanted = padded(&x, padding).conv2d(&weight, none, stride, [0, 0], [1, 1], groups);
+            let wanted = pad(&x, padding).conv2d(&weight, none, stride, [0, 0], [1, 1], groups);
             let patches = Kernel::of(&graph, id).patches(&x, 3);
             let (groups, depth) = (patches.size()[0], patches.size()[1]);
             let found = weight.reshape([groups, -1, depth]).matmul(&patches);

@@ -9,7 +9,7 @@ use super::range::Range;
 use super::stored::{photos_at_once, stored_values};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
-use crate::graph::LayerId;
+use crate::graph::{Graph, LayerId};
 use crate::network::{Mode, Network};
 use crate::progress;
 use crate::train::measure::normalize;
@@ -79,14 +79,6 @@ pub fn observe(
     photos: &Dataset,
     normalization: Normalization,
 ) -> Result<BTreeMap<LayerId, Observed>> {
-    ensure!(!photos.is_empty(), "there is no calibration photo");
-    let blank = blank(photos, normalization.zero_point());
-    ensure!(
-        2 * blank <= photos.len(),
-        "{}: {blank} of {} calibration photos are of one colour; their ranges would not be those of real photos",
-        network.graph().layers[0].name,
-        photos.len()
-    );
     let stored: BTreeSet<LayerId> = stored_values(network.graph()).into_iter().collect();
     let mut observed: BTreeMap<LayerId, Observed> = BTreeMap::new();
     let mut extremes = |id: LayerId, value: &Tensor| {
@@ -124,6 +116,23 @@ pub fn observe(
     let what = "calibrating: histograms";
     each_batch(network, photos, normalization, what, &mut histograms)?;
     Ok(observed)
+}
+
+/// Refuses photos that tell nothing of a network's values: none, or most of them of one colour.
+pub(super) fn check_photos(
+    graph: &Graph,
+    photos: &Dataset,
+    normalization: Normalization,
+) -> Result<()> {
+    ensure!(!photos.is_empty(), "there is no calibration photo");
+    let blank = blank(photos, normalization.zero_point());
+    ensure!(
+        2 * blank <= photos.len(),
+        "{}: {blank} of {} calibration photos are of one colour; their ranges would not be those of real photos",
+        graph.layers[0].name,
+        photos.len()
+    );
+    Ok(())
 }
 
 /// How many photos are of one colour, letterboxes of the grey level `around` aside.

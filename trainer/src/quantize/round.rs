@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::moments::AllMoments;
-use super::{Layer, Quantized};
+use super::{Layer, Quantized, WEIGHT_LEVELS as LEVELS};
 use crate::graph::Graph;
 use crate::network::to_tensor;
 use crate::progress;
@@ -19,8 +19,6 @@ use crate::progress;
 const RIDGE: f64 = 0.01;
 /// Columns that are rounded before what they leave is spread over the rest.
 const BLOCK: i64 = 64;
-/// Levels of a weight on each side of zero.
-const LEVELS: f64 = 127.0;
 
 /// Rounds the weights of `quantized`, the integer form of the network `graph`, anew; scales stay.
 pub fn round_weights(graph: &Graph, quantized: &mut Quantized, moments: &AllMoments) -> Result<()> {

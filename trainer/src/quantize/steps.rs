@@ -13,6 +13,7 @@ use tch::{Device, Tensor};
 use super::choose::Choices;
 use super::compare::{Comparison, compare, core_logits};
 use super::moments::{AllMoments, moments};
+use super::observe::check_photos;
 use super::range::Method;
 use super::report::{Gain, Report};
 use super::{
@@ -180,11 +181,11 @@ impl Folded {
         device: Device,
         options: &Options,
     ) -> Result<Outcome> {
-        ensure!(!photos.is_empty(), "there is no calibration photo");
         ensure!(
             options.max_drop.is_none() || validation.is_some(),
             "a largest drop of accuracy is asked for, and there are no validation photos to measure it on"
         );
+        check_photos(&self.graph, photos, self.normalization)?;
         let plain = self.prepare(self.weights.clone(), photos, device, options)?;
         let judged = photos.take_evenly(JUDGED);
         let judge = Judge::new(self, &plain.network, &judged)?;

@@ -152,16 +152,19 @@ mod tests {
     use crate::backbones::Backbone;
     use crate::graph::Padding;
 
-    /// `relu(conv)` and a map padded and pooled, joined.
-    fn joined() -> Graph {
-        let mut graph = Graph::new([8, 8, 4]);
-        let conv = |filters| Op::Conv {
+    fn conv(filters: usize) -> Op {
+        Op::Conv {
             connection: crate::graph::Connection::Dense { filters },
             kernel: 1,
             stride: 1,
             padding: Padding::default(),
             bias: true,
-        };
+        }
+    }
+
+    /// `relu(conv)` and a map padded and pooled, joined.
+    fn joined() -> Graph {
+        let mut graph = Graph::new([8, 8, 4]);
         let a = graph.push("a", conv(2), 0);
         let rectified = graph.push("a_relu", Op::Relu, a);
         let b = graph.push("b", conv(3), 0);
@@ -205,13 +208,6 @@ mod tests {
     #[test]
     fn parts_that_multiply_adds_read_keep_their_integers() {
         let mut graph = Graph::new([8, 8, 4]);
-        let conv = |filters| Op::Conv {
-            connection: crate::graph::Connection::Dense { filters },
-            kernel: 1,
-            stride: 1,
-            padding: Padding::default(),
-            bias: true,
-        };
         let a = graph.push("a", conv(2), 0);
         let b = graph.push("b", conv(3), 0);
         let first = graph.join("first", Op::Concat, &[a, b]);

@@ -251,7 +251,7 @@ impl Ours {
     }
 }
 
-fn build_trainer(libtorch: &Libtorch) -> Result<PathBuf> {
+pub fn build_trainer(libtorch: &Libtorch) -> Result<PathBuf> {
     let build = ["build", "--release", "--locked", "-p", "etalase-trainer"];
     report::run(&mut trainer::cargo_with(libtorch, &build))?;
     Ok(crate::release_dir()?.join("etalase-trainer"))
