@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::decision;
 use crate::engine::{Backend, Engine, EngineOptions, TensorType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::photo::{self, Image};
+use crate::photo::{Measures, Note, Photo};
 use crate::preprocess::InputType;
 
 /// A network with its classes and its preprocessing. `Send + Sync` and immutable:
@@ -25,6 +25,10 @@ pub struct Classifier {
 pub struct Answer {
     /// A score per class, 0 to 1, summing to 1, in the order of the classes.
     pub scores: Vec<f32>,
+    /// What can be said about the photo as a photo.
+    pub measures: Measures,
+    /// What about the photo could not be followed, such as a rare colour profile.
+    pub notes: Vec<Note>,
     /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
     pub decode_ms: f64,
     /// From there to the scores, milliseconds.
@@ -83,32 +87,32 @@ impl Classifier {
         &self.engine
     }
 
-    /// Classifies an encoded photo: JPEG, PNG or WebP. Any thread.
+    /// Classifies an encoded photo: JPEG, PNG, WebP, GIF or BMP. Any thread.
     ///
     /// # Errors
     /// `Photo` or `PhotoTooLarge` where it cannot be decoded, `Model` where the
     /// network fails.
     pub fn classify(&self, photo: &[u8]) -> Result<Answer> {
-        let start = Instant::now();
-        let image = photo::decode(photo)?;
-        self.answer(&image, start)
+        self.classify_photo(&Photo::encoded(photo))
     }
 
-    /// Classifies pixels. Any thread.
+    /// Classifies a photo: encoded or pixels, turned, or a region of it. Any thread.
     ///
     /// # Errors
-    /// `Model` where the network fails.
-    pub fn classify_image(&self, image: &Image) -> Result<Answer> {
-        self.answer(image, Instant::now())
-    }
-
-    fn answer(&self, image: &Image, start: Instant) -> Result<Answer> {
-        let tensor = self.bundle.manifest().preprocess.tensor(image)?;
+    /// As [`Photo::fit`]; `Model` where the network fails.
+    pub fn classify_photo(&self, photo: &Photo<'_>) -> Result<Answer> {
+        let start = Instant::now();
+        let preprocess = &self.bundle.manifest().preprocess;
+        let fitted = preprocess.fit(photo)?;
+        let (measures, notes) = (fitted.measures, fitted.notes);
+        let tensor = preprocess.tensor(fitted.image)?;
         let decoded = Instant::now();
         let scores = decision::softmax(&self.engine.run(&tensor)?)?;
         let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
         Ok(Answer {
             scores,
+            measures,
+            notes,
             decode_ms: ms(start, decoded),
             run_ms: ms(decoded, Instant::now()),
         })

@@ -24,5 +24,5 @@ pub use bundle::{Bundle, BundleWriter, Manifest};
 pub use classifier::{Answer, Classifier};
 pub use engine::{Engine, EngineOptions, Tensor, TensorData, TensorType};
 pub use error::{Error, ErrorKind, Result};
-pub use photo::{Fit, Image};
+pub use photo::{Fit, Image, Photo, Pixels};
 pub use preprocess::{Colour, InputType, Layout, Preprocess};

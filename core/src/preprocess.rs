@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Tensor, TensorData};
 use crate::error::{Error, ErrorKind, Result};
-use crate::photo::{self, Fit, Image};
+use crate::photo::{Fit, Fitted, Image, Photo};
 
 /// The order of a pixel's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -130,19 +130,25 @@ impl Preprocess {
     /// type, the channel order and the layout.
     ///
     /// # Errors
-    /// As [`Preprocess::check`].
-    pub fn image(&self, image: &Image) -> Result<Image> {
+    /// As [`Preprocess::check`] and [`Photo::fit`].
+    pub fn fit(&self, photo: &Photo<'_>) -> Result<Fitted> {
         self.check()?;
-        photo::fit(image, self.width, self.height, self.fit, [self.fill; 3])
+        photo.fit(self.width, self.height, self.fit, [self.fill; 3])
     }
 
-    /// The network's input for `image` (of any size), of shape
+    /// The network's input for a photo that [`Preprocess::fit`] brought to size, of shape
     /// [`Preprocess::shape`].
     ///
     /// # Errors
-    /// As [`Preprocess::check`].
-    pub fn tensor(&self, image: &Image) -> Result<Tensor> {
-        let fitted = self.image(image)?;
+    /// As [`Preprocess::check`]; `InvalidArgument` where `fitted` has another size.
+    pub fn tensor(&self, fitted: Image) -> Result<Tensor> {
+        self.check()?;
+        if (fitted.width(), fitted.height()) != (self.width, self.height) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{fitted:?} is not {}x{} px", self.width, self.height),
+            ));
+        }
         let mut pixels = fitted.into_pixels();
         if self.colour == Colour::Bgr {
             for pixel in pixels.chunks_exact_mut(3) {

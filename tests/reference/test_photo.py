@@ -4,10 +4,12 @@ Lossless files compare resizing alone (within one level); JPEG decoders may diff
 where chroma is upsampled, so there the mean counts.
 """
 
+import io
+
 import numpy as np
 import pytest
-from conftest import SAMPLE
-from PIL import Image, ImageOps
+from conftest import SAMPLE, TESTS
+from PIL import Image, ImageCms, ImageOps
 
 
 def difference(ours, reference):
@@ -111,6 +113,91 @@ def test_grey_jpeg_is_decoded(fit_photo, tmp_path):
     path = tmp_path / "grey.jpg"
     Image.open(SAMPLE).convert("L").save(path, quality=90)
     assert difference(fit_photo(path), np.asarray(Image.open(path).convert("RGB"))).max() <= 2
+
+
+@pytest.mark.parametrize("path", sorted((TESTS / "data" / "jpeg").glob("[!a]*.jpg")), ids=lambda path: path.stem)
+def test_jpeg_of_rare_kinds_is_decoded(fit_photo, path):
+    reference = Image.open(path)
+    off = difference(fit_photo(path), np.asarray(reference.convert("RGB")))
+    # libjpeg repeats chroma that is stored at a quarter; we interpolate.
+    bound = 2.5 if path.stem in ("sampling-411", "sampling-410") else 0.9
+    assert off.mean() < bound, off.mean()
+
+
+@pytest.mark.parametrize("options", [{"restart_marker_blocks": 1}, {"restart_marker_rows": 1}, {"keep_rgb": True}, {"optimize": True}])
+def test_jpeg_with_options_is_decoded(fit_photo, tmp_path, options):
+    path = tmp_path / "photo.jpg"
+    Image.open(SAMPLE).save(path, quality=85, **options)
+    assert difference(fit_photo(path), np.asarray(Image.open(path))).mean() < 0.6
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_gif_and_bmp_are_decoded(fit_photo, tmp_path, mode):
+    stored = Image.open(SAMPLE).resize((65, 48)).convert(mode)
+    for suffix in ("gif", "bmp"):
+        path = tmp_path / f"photo.{suffix}"
+        stored.save(path)
+        assert difference(fit_photo(path), np.asarray(Image.open(path).convert("RGB"))).max() == 0, suffix
+
+
+def test_of_an_animated_gif_the_first_frame(fit_photo, tmp_path):
+    path = tmp_path / "moving.gif"
+    first = Image.open(SAMPLE).resize((64, 48)).convert("P")
+    first.save(path, save_all=True, append_images=[first.rotate(180)], duration=100)
+    assert difference(fit_photo(path), np.asarray(Image.open(path).convert("RGB"))).max() == 0
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_display_p3_becomes_srgb(fit_photo, tmp_path, suffix):
+    profile = (TESTS / "data" / "display-p3.icc").read_bytes()
+    # The sample's colours as P3's numbers, and the primaries beside them.
+    photo = Image.open(SAMPLE).convert("RGB").resize((120, 160))
+    for at, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)]):
+        photo.paste(colour, (at * 24, 0, at * 24 + 24, 32))
+    path = tmp_path / f"p3.{suffix}"
+    options = {"jpg": {"quality": 97, "subsampling": 0}, "png": {}, "webp": {"lossless": True}}[suffix]
+    photo.save(path, icc_profile=profile, **options)
+    stored = Image.open(path).convert("RGB")
+    converted = ImageCms.profileToProfile(stored, io.BytesIO(profile), ImageCms.createProfile("sRGB"))
+    off = difference(fit_photo(path), np.asarray(converted))
+    assert off.mean() < 0.8 and np.quantile(off, 0.999) <= 3, (off.mean(), off.max())
+    assert difference(np.asarray(stored), np.asarray(converted)).mean() > 2
+
+
+def enlarged(photo, seed=1):
+    """A photo at 12 megapixels, with a sensor's noise."""
+    size = (3000, 4000) if photo.height >= photo.width else (4000, 3000)
+    large = np.asarray(photo.convert("RGB").resize(size, Image.BICUBIC), np.float32)
+    noise = np.random.default_rng(seed).normal(0, 3, large.shape[:2]).astype(np.float32)
+    return Image.fromarray(np.clip(large + noise[..., None], 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("side", [224, 331, 500, 900])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_is_seen_as_decoded_in_full(fit_photo, tmp_path, progressive, side):
+    path = tmp_path / "large.jpg"
+    enlarged(Image.open(SAMPLE)).save(path, quality=90, progressive=progressive)
+    reference = letterbox(Image.open(path).convert("RGB"), side, side)
+    off = difference(fit_photo(path, side, side, "letterbox"), np.asarray(reference))
+    assert off.mean() < 0.8, off.mean()
+
+
+@pytest.mark.data
+def test_a_smaller_decoding_gives_the_same_answer(etalase, photos, tmp_path):
+    """JPEG files of 12 megapixels, against their pixels decoded in full by Pillow."""
+    best = {}
+    for start in range(0, len(photos), 10):
+        files = []
+        for at, photo in enumerate(photos[start : start + 10]):
+            stem = tmp_path / str(at)
+            enlarged(Image.open(photo), at).save(stem.with_suffix(".jpg"), quality=90)
+            Image.open(stem.with_suffix(".jpg")).save(stem.with_suffix(".bmp"))
+            files += [stem.with_suffix(".jpg"), stem.with_suffix(".bmp")]
+        for file, line in zip(files, etalase.json("classify", "--json", "--top", 1, *files)):
+            best.setdefault(file.suffix, []).append(line["labels"][0]["label"])
+    same = sum(a == b for a, b in zip(best[".jpg"], best[".bmp"]))
+    assert len(best[".jpg"]) == len(photos) == 100
+    assert same >= 99, f"{same} of 100"
 
 
 @pytest.mark.data

@@ -1,4 +1,5 @@
-//! Every photo of the photos folder, as it came from people's phones, is decoded (feature `data`).
+//! Every photo of the photos folder, as it came from people's phones, is decoded, and is the same photo
+//! in whatever form an app has it (feature `data`).
 //!
 //! Decoders are strict in different ways; a photo that Pillow, browsers and phones show must not be
 //! one that this SDK refuses.
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use etalase::photo::{self, Fit};
+use etalase::photo::{self, Fit, Photo, PixelFormat, Pixels, Region, YuvColours};
+use etalase::{Answer, Bundle, Classifier, EngineOptions};
 
 fn photos(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -38,8 +40,7 @@ fn every_photo_is_decoded_and_brought_to_size() {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let bytes = std::fs::read(path).unwrap();
-                    let fitted = photo::decode(&bytes)
-                        .and_then(|image| photo::fit(&image, 224, 224, Fit::Stretch, [128; 3]));
+                    let fitted = Photo::encoded(&bytes).fit(224, 224, Fit::Stretch, [128; 3]);
                     if let Err(error) = fitted {
                         refused
                             .lock()
@@ -58,4 +59,100 @@ fn every_photo_is_decoded_and_brought_to_size() {
         refused.len(),
         paths.len()
     );
+}
+
+/// A photo's even part as an NV21 frame, from the equations of JFIF (ITU-T T.871).
+fn nv21(pixels: &[[u8; 3]], width: usize, even: (usize, usize)) -> Vec<u8> {
+    let coded = |x: usize, y: usize| {
+        let [r, g, b] = pixels[y * width + x].map(f64::from);
+        let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+        [luma, 128.0 + (b - luma) / 1.772, 128.0 + (r - luma) / 1.402]
+    };
+    let mut frame = Vec::new();
+    for y in 0..even.1 {
+        frame.extend((0..even.0).map(|x| coded(x, y)[0].round() as u8));
+    }
+    for y in (0..even.1).step_by(2) {
+        for x in (0..even.0).step_by(2) {
+            let four = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| coded(x, y));
+            let mean =
+                |channel: usize| (four.iter().map(|c| c[channel]).sum::<f64>() / 4.0).round() as u8;
+            frame.extend([mean(2), mean(1)]);
+        }
+    }
+    frame
+}
+
+#[test]
+fn a_photo_is_the_same_in_every_form() {
+    let bundle = Bundle::open(&etalase_tests::file("../models/default.etalase")).unwrap();
+    let classifier = Classifier::new(bundle, &EngineOptions::default()).unwrap();
+    let mut paths = Vec::new();
+    let validation = etalase_tests::data_folder()
+        .unwrap()
+        .join("data/clothing/validation");
+    photos(&validation, &mut paths);
+    paths.sort();
+    assert!(paths.len() >= 300, "{} photos", paths.len());
+    let mut furthest = 0.0_f32;
+    for path in &paths {
+        let bytes = std::fs::read(path).unwrap();
+        let image = photo::decode(&bytes).unwrap();
+        let (width, height) = (image.width(), image.height());
+        let region = Region {
+            x: 0,
+            y: 0,
+            width: width & !1,
+            height: height & !1,
+        };
+        let answer = |photo: Photo<'_>| classifier.classify_photo(&photo.region(region)).unwrap();
+        let jpeg = answer(Photo::encoded(&bytes));
+
+        let (pixels, _) = image.pixels().as_chunks::<3>();
+        let rgba: Vec<u8> = pixels
+            .iter()
+            .flat_map(|&[r, g, b]| [r, g, b, 255])
+            .collect();
+        let rgba = Pixels::packed(PixelFormat::Rgba, width, height, width as usize * 4, &rgba)
+            .map(|p| answer(p.into()));
+        let row_stride = width as usize * 4 + 36;
+        let mut bgra = Vec::new();
+        for row in pixels.chunks(width as usize) {
+            bgra.extend(row.iter().flat_map(|&[r, g, b]| [b, g, r, 255]));
+            bgra.extend([0x5A; 36]);
+        }
+        let bgra = Pixels::packed(PixelFormat::Bgra, width, height, row_stride, &bgra)
+            .map(|p| answer(p.into()));
+        let frame = nv21(
+            pixels,
+            width as usize,
+            (region.width as usize, region.height as usize),
+        );
+        let frame = Pixels::nv21(
+            region.width,
+            region.height,
+            region.width as usize,
+            &frame,
+            YuvColours::JPEG,
+        );
+        let nv21 = classifier.classify_photo(&frame.unwrap().into()).unwrap();
+        let (rgba, bgra) = (rgba.unwrap(), bgra.unwrap());
+
+        assert_eq!(rgba.scores, bgra.scores, "{}", path.display());
+        for other in [&rgba, &nv21] {
+            let best = |answer: &Answer| answer.top(1)[0];
+            let gap = best(&jpeg).1 - jpeg.top(2)[1].1;
+            let pairs = jpeg.scores.iter().zip(&other.scores);
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            furthest = furthest.max(off);
+            // Two classes within the tolerance of each other may change places.
+            assert!(
+                best(&jpeg).0 == best(other).0 || gap < 0.02,
+                "{}",
+                path.display()
+            );
+            assert!(off <= 0.02, "{}: scores differ by {off}", path.display());
+        }
+    }
+    println!("{} photos, scores within {furthest:.4}", paths.len());
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use etalase::evaluation::photo_folders;
-use etalase::photo;
+use etalase::photo::Photo;
 use etalase::preprocess::Preprocess;
 use sha2::{Digest, Sha256};
 use tch::Tensor;
@@ -247,11 +247,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn read(path: &Path, preprocess: &Preprocess) -> Result<(Vec<u8>, [u8; 32])> {
     let bytes = etalase::files::read(path)?;
-    let image = photo::decode(&bytes).map_err(|e| e.context(path.display()))?;
     let fitted = preprocess
-        .image(&image)
+        .fit(&Photo::encoded(&bytes))
         .map_err(|e| e.context(path.display()))?;
-    Ok((fitted.into_pixels(), Sha256::digest(&bytes).into()))
+    Ok((fitted.image.into_pixels(), Sha256::digest(&bytes).into()))
 }
 
 /// Names the photos that `train` shares with `held_out`, by content.

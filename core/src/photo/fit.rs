@@ -1,19 +1,11 @@
-//! Brings a photo of any size to the network's: stretched, letterboxed or
-//! centre-cropped, with anti-aliasing.
-//!
-//! The filter is Pillow's BILINEAR: a triangle whose support grows with the
-//! reduction, so every source pixel counts. A plain bilinear look-up would skip
-//! most of a 12-megapixel photo. `fast_image_resize` computes it in integers,
-//! with the same bits on every instruction set; it is within one grey level of Pillow.
+//! How a photo of any size is brought to the network's: stretched, letterboxed or centre-cropped.
 
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image as Target, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::Image;
+use super::{Image, Photo};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a photo is brought to the network's shape.
@@ -41,6 +33,54 @@ impl Fit {
             Fit::CenterCrop => "center-crop",
         }
     }
+
+    /// Where the box `[left, top, width, height]` of a photo goes on a canvas of `width` x `height` px.
+    pub(super) fn place(self, region: [f64; 4], width: u32, height: u32) -> Placement {
+        let [left, top, from_width, from_height] = region;
+        let whole = Placement {
+            source: region,
+            size: (width, height),
+            at: (0, 0),
+        };
+        match self {
+            Fit::Stretch => whole,
+            Fit::CenterCrop => {
+                // The box may lie between pixels.
+                let ratio = f64::from(width) / f64::from(height);
+                let crop_width = from_width.min(from_height * ratio);
+                let crop_height = from_height.min(from_width / ratio);
+                Placement {
+                    source: [
+                        left + (from_width - crop_width) / 2.0,
+                        top + (from_height - crop_height) / 2.0,
+                        crop_width,
+                        crop_height,
+                    ],
+                    ..whole
+                }
+            }
+            Fit::Letterbox => {
+                let scale = (f64::from(width) / from_width).min(f64::from(height) / from_height);
+                // A very long photo keeps at least one pixel of its short side.
+                let side = |from: f64, to: u32| ((from * scale).round() as u32).clamp(1, to);
+                let size = (side(from_width, width), side(from_height, height));
+                Placement {
+                    size,
+                    at: ((width - size.0) / 2, (height - size.1) / 2),
+                    ..whole
+                }
+            }
+        }
+    }
+}
+
+/// What of a photo goes where.
+pub(super) struct Placement {
+    /// `[left, top, width, height]` of the photo, px.
+    pub(super) source: [f64; 4],
+    /// Its size on the canvas, px, and where its corner is.
+    pub(super) size: (u32, u32),
+    pub(super) at: (u32, u32),
 }
 
 impl fmt::Display for Fit {
@@ -70,8 +110,7 @@ impl FromStr for Fit {
 /// thread.
 ///
 /// # Errors
-/// `InvalidArgument` where a side is 0; `PhotoTooLarge` beyond
-/// [`crate::photo::MAX_PIXELS`].
+/// As [`Photo::fit`].
 pub fn fit(
     image: &Image,
     width: u32,
@@ -79,80 +118,6 @@ pub fn fit(
     fit: Fit,
     letterbox_fill: [u8; 3],
 ) -> Result<Image> {
-    if width == 0 || height == 0 {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("cannot resize to {width}x{height} px"),
-        ));
-    }
-    super::decode::check_size(width, height)?;
-    let (from_width, from_height) = (f64::from(image.width), f64::from(image.height));
-    match fit {
-        Fit::Stretch => resize(image, width, height, [0.0, 0.0, from_width, from_height]),
-        Fit::CenterCrop => {
-            // Crop and resize in one pass: the box may lie between pixels.
-            let ratio = f64::from(width) / f64::from(height);
-            let crop_width = from_width.min(from_height * ratio);
-            let crop_height = from_height.min(from_width / ratio);
-            let left = (from_width - crop_width) / 2.0;
-            let top = (from_height - crop_height) / 2.0;
-            resize(image, width, height, [left, top, crop_width, crop_height])
-        }
-        Fit::Letterbox => {
-            let scale = (f64::from(width) / from_width).min(f64::from(height) / from_height);
-            // A very long photo keeps at least one pixel of its short side.
-            let side = |from: f64, to: u32| ((from * scale).round() as u32).clamp(1, to);
-            let (inner_width, inner_height) = (side(from_width, width), side(from_height, height));
-            let whole = [0.0, 0.0, from_width, from_height];
-            let inner = resize(image, inner_width, inner_height, whole)?;
-            let left = (width - inner_width) / 2;
-            let top = (height - inner_height) / 2;
-            lay_over(inner, width, height, left, top, letterbox_fill)
-        }
-    }
-}
-
-/// Resizes the box `[left, top, width, height]` (px, fractions allowed) of `image`.
-fn resize(image: &Image, width: u32, height: u32, source: [f64; 4]) -> Result<Image> {
-    let failed = |error: &dyn fmt::Display| {
-        let (from_width, from_height) = (image.width, image.height);
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("cannot resize {from_width}x{from_height} px to {width}x{height} px: {error}"),
-        )
-    };
-    let from = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3)
-        .map_err(|error| failed(&error))?;
-    let mut to = Target::new(width, height, PixelType::U8x3);
-    let [left, top, box_width, box_height] = source;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left, top, box_width, box_height);
-    Resizer::new()
-        .resize(&from, &mut to, &options)
-        .map_err(|error| failed(&error))?;
-    Image::from_rgb(width, height, to.into_vec())
-}
-
-/// `inner` with its top left corner at (`left`, `top`) of a filled canvas.
-fn lay_over(
-    inner: Image,
-    width: u32,
-    height: u32,
-    left: u32,
-    top: u32,
-    fill: [u8; 3],
-) -> Result<Image> {
-    if (inner.width, inner.height) == (width, height) {
-        return Ok(inner);
-    }
-    let mut canvas = fill.repeat(width as usize * height as usize);
-    let rows = canvas
-        .chunks_exact_mut(width as usize * 3)
-        .skip(top as usize);
-    for (to, from) in rows.zip(inner.pixels.chunks_exact(inner.width as usize * 3)) {
-        let to = to.iter_mut().skip(left as usize * 3);
-        to.zip(from).for_each(|(to, from)| *to = *from);
-    }
-    Image::from_rgb(width, height, canvas)
+    let fitted = Photo::from(image).fit(width, height, fit, letterbox_fill)?;
+    Ok(fitted.image)
 }

@@ -1,15 +1,25 @@
-//! From encoded bytes to upright pixels of the size that the network wants.
+//! From a photo as phones make it to upright pixels of the size that the network wants.
 //!
-//! [`decode`] reads a photo, [`fit()`] brings it to size; both are used by the
-//! phone, by evaluation and by training, so that all see the same pixels. Colour
-//! profiles are left out on purpose: pixels are taken as sRGB, as in training.
+//! [`Photo`] takes a file's bytes or an app's pixels and brings them to size in one pass; phone, evaluation and
+//! training all use it, so that all see the same pixels. [`measures`](Measures) says what can be said about the photo as a photo.
 
+mod colour;
 mod decode;
 mod fit;
-mod jpeg_end;
+mod jpeg;
+mod measures;
+mod orientation;
+mod pixels;
+mod profile;
+mod resize;
+mod source;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE_PX, decode};
+pub use decode::{MAX_DECODER_BYTES, MAX_PIXELS, MAX_SIDE_PX, decode};
 pub use fit::{Fit, fit};
+pub use measures::Measures;
+pub use orientation::Orientation;
+pub use pixels::{PixelFormat, Pixels, YuvColours, YuvMatrix, YuvPlane, YuvRange};
+pub use source::{Fitted, Note, Photo, Region};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,8 +38,9 @@ impl Image {
     /// `InvalidArgument` where a side is 0 or `pixels` has another length than
     /// `width · height · 3`; `PhotoTooLarge` beyond [`MAX_PIXELS`].
     pub fn from_rgb(width: u32, height: u32, pixels: Vec<u8>) -> Result<Image> {
-        let bytes = u64::from(width) * u64::from(height) * 3;
-        if bytes == 0 || pixels.len() as u64 != bytes {
+        // Two sides of 32 bits: their product fits 64, three times it does not.
+        let bytes = u128::from(width) * u128::from(height) * 3;
+        if bytes == 0 || pixels.len() as u128 != bytes {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(

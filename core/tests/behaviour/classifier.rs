@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use etalase::{
-    Bundle, BundleWriter, Classifier, EngineOptions, ErrorKind, Fit, Image, Manifest, Preprocess,
+    Bundle, BundleWriter, Classifier, EngineOptions, ErrorKind, Fit, Image, Manifest, Photo,
+    Preprocess,
 };
 
 use crate::support::onnx::{Network, QUADRANTS, plane_means, quadrants};
@@ -61,7 +62,9 @@ fn pixels_and_files_get_the_same_answer() {
         .expect("answers");
     let (width, height) = (picture.width(), picture.height());
     let image = Image::from_rgb(width, height, picture.into_rgb8().into_raw()).expect("an image");
-    let pixels = classifier.classify_image(&image).expect("answers");
+    let pixels = classifier
+        .classify_photo(&Photo::from(&image))
+        .expect("answers");
     assert_eq!(file.scores, pixels.scores);
     assert_eq!(pixels.top(9).len(), 4);
 }

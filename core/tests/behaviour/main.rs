@@ -9,4 +9,6 @@ mod decode;
 mod engine;
 mod fit;
 mod integer;
+mod jpeg;
+mod pixels;
 mod preprocess;

@@ -1,6 +1,8 @@
 //! Layout, channel order and normalization, value by value.
 
-use etalase::{Colour, ErrorKind, Fit, Image, InputType, Layout, Preprocess, TensorData, photo};
+use etalase::{
+    Colour, ErrorKind, Fit, Image, InputType, Layout, Photo, Preprocess, TensorData, photo,
+};
 
 /// 2 x 1 px: one of (1, 2, 3), one of (4, 5, 6).
 fn photo() -> Image {
@@ -27,13 +29,13 @@ fn every_layout_and_channel_order() {
     let (mean, std) = ([0.1, 0.2, 0.3], [0.5, 0.25, 2.0]);
     for (colour, layout, values, shape) in cases {
         let tensor = preprocess(colour, layout, InputType::U8)
-            .tensor(&photo())
+            .tensor(photo())
             .expect("u8");
         assert_eq!(tensor.shape(), shape);
         assert_eq!(tensor.data(), &TensorData::U8(values.to_vec()));
 
         let float = preprocess(colour, layout, InputType::F32 { mean, std });
-        let tensor = float.tensor(&photo()).expect("f32");
+        let tensor = float.tensor(photo()).expect("f32");
         assert_eq!(tensor.shape(), shape);
         let TensorData::F32(floats) = tensor.data() else {
             panic!("f32 wanted");
@@ -58,7 +60,7 @@ fn the_image_is_the_fitted_photo() {
         fill: 9,
         ..Preprocess::u8_nhwc(4, 4, Fit::Letterbox)
     };
-    let fitted = preprocess.image(&photo).expect("fits");
+    let fitted = preprocess.fit(&Photo::from(&photo)).expect("fits").image;
     assert_eq!(
         fitted,
         photo::fit(&photo, 4, 4, Fit::Letterbox, [9; 3]).expect("fits")
@@ -95,7 +97,7 @@ fn what_cannot_be_meant_is_refused() {
         float([0.0; 3], [1.0, -1.0, 1.0]),
         float([0.0; 3], [1.0, f32::INFINITY, 1.0]),
     ] {
-        let error = bad.tensor(&photo()).expect_err("refused");
+        let error = bad.tensor(photo()).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }

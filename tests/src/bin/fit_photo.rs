@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use etalase::photo::{self, Fit};
+use etalase::photo::{self, Fit, Photo};
 
 /// Grey level beside a letterboxed photo.
 const FILL: [u8; 3] = [128; 3];
@@ -18,12 +18,15 @@ fn main() -> Result<()> {
         bail!("usage: fit_photo PHOTO WIDTH HEIGHT stretch|letterbox|center-crop OUT.npy");
     };
     let bytes = std::fs::read(path).with_context(|| format!("{path}: cannot read"))?;
-    let mut image = photo::decode(&bytes).with_context(|| path.clone())?;
     let (width, height) = (width.parse()?, height.parse()?);
-    if (width, height) != (0, 0) {
-        let fit: Fit = fit.parse()?;
-        image = photo::fit(&image, width, height, fit, FILL).with_context(|| path.clone())?;
-    }
+    let image = match (width, height) {
+        (0, 0) => photo::decode(&bytes).with_context(|| path.clone())?,
+        _ => {
+            let fit: Fit = fit.parse()?;
+            let fitted = Photo::encoded(&bytes).fit(width, height, fit, FILL);
+            fitted.with_context(|| path.clone())?.image
+        }
+    };
     let shape = [1, image.height() as usize, image.width() as usize, 3];
     etalase_tests::write_npy(Path::new(out), &shape, image.pixels())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use etalase::photo::{self, Fit};
+use etalase::photo::{Fit, Photo};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 
@@ -54,12 +54,14 @@ pub fn grid(mistakes: &[Prediction], thumbnails: &mut Thumbnails) -> Result<Stri
 }
 
 fn picture(path: &Path) -> Result<String> {
-    let photo = photo::decode(&etalase::files::read(path)?)?;
-    let longer = photo.width().max(photo.height()).max(1);
+    let bytes = etalase::files::read(path)?;
+    let photo = Photo::encoded(&bytes);
+    let (width, height) = photo.size()?;
+    let longer = width.max(height).max(1);
     // 64 bits: a panorama's side times 112.
     let side = |px: u32| (u64::from(px) * u64::from(SIDE_PX) / u64::from(longer)).max(1) as u32;
-    let (width, height) = (side(photo.width()), side(photo.height()));
-    let small = photo::fit(&photo, width, height, Fit::Stretch, [0; 3])?;
+    let (width, height) = (side(width), side(height));
+    let small = photo.fit(width, height, Fit::Stretch, [0; 3])?.image;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY).encode(
         small.pixels(),
