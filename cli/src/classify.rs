@@ -3,13 +3,14 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use etalase::{Answer, Classifier, Error, ErrorKind, files};
+use etalase::photo::{Measures, Orientation, Photo, Region};
+use etalase::{Advice, Answer, Classifier, Error, ErrorKind, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
 use crate::{Outcome, labels, output};
 
-/// Tell what photos show (JPEG, PNG, WebP)
+/// Tell what photos show (JPEG, PNG, WebP, GIF, BMP)
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -17,13 +18,19 @@ pub struct Args {
     /// How many classes to name, best first
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// One JSON object a photo on stdout: {"photo", "labels": [{"label", "score"}, …], "decode_ms",
-    /// "run_ms"} or {"photo", "error"}; labels are canonical class names
+    /// One JSON object a photo on stdout: {"photo", "labels": [{"label", "score"}, …], "measures", "advice",
+    /// "notes", "decode_ms", "run_ms"} or {"photo", "error"}; labels are canonical class names
     #[arg(long)]
     json: bool,
     /// Language of the names shown to people, such as en or id
     #[arg(long, value_name = "L", default_value = "en")]
     language: String,
+    /// Quarter turns clockwise, in degrees, that bring the photos upright (after EXIF's orientation)
+    #[arg(long, value_name = "DEGREES", default_value = "0", value_parser = ["0", "90", "180", "270"])]
+    rotate: String,
+    /// The part of the upright photos that counts: left, top, width and height, px
+    #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
+    region: Option<Region>,
     /// Photos; - reads one from standard input
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
@@ -41,6 +48,9 @@ enum Line<'a> {
     Answer {
         photo: &'a str,
         labels: Vec<Label<'a>>,
+        measures: Measures,
+        advice: &'a [Advice],
+        notes: Vec<String>,
         decode_ms: f64,
         run_ms: f64,
     },
@@ -59,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Complete;
     for path in &args.photos {
         let photo = &*path.to_string_lossy();
-        match answer(&classifier, path) {
+        match answer(&classifier, path, args) {
             Ok(answer) => {
                 let labels = answer
                     .top(args.top as usize)
@@ -73,6 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                     output::json(&Line::Answer {
                         photo,
                         labels,
+                        measures: answer.measures,
+                        advice: &answer.advice,
+                        notes: answer.notes.iter().map(ToString::to_string).collect(),
                         decode_ms: answer.decode_ms,
                         run_ms: answer.run_ms,
                     })?;
@@ -94,17 +107,37 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// Classifies the photo at `path`; errors name it.
-fn answer(classifier: &Classifier, path: &Path) -> etalase::Result<Answer> {
+fn answer(classifier: &Classifier, path: &Path, args: &Args) -> etalase::Result<Answer> {
     let is_stdin = path.as_os_str() == "-";
     let bytes = if is_stdin {
         read_stdin()?
     } else {
         files::read(path)?
     };
-    classifier.classify(&bytes).map_err(|error| match is_stdin {
-        true => error.context("standard input"),
-        false => error.context(path.display()),
-    })
+    let quarters = args.rotate.parse::<u32>().unwrap_or(0) / 90;
+    let mut photo = Photo::encoded(&bytes).turned(Orientation::turned(quarters, false));
+    if let Some(region) = args.region {
+        photo = photo.region(region);
+    }
+    classifier
+        .classify_photo(&photo)
+        .map_err(|error| match is_stdin {
+            true => error.context("standard input"),
+            false => error.context(path.display()),
+        })
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok(&[x, y, width, height]) => Ok(Region {
+            x,
+            y,
+            width,
+            height,
+        }),
+        _ => Err("four whole numbers with commas between: left, top, width, height".into()),
+    }
 }
 
 fn read_stdin() -> etalase::Result<Vec<u8>> {
@@ -142,6 +175,13 @@ fn show(
                 .to_string()
                 .trim_end(),
         )?;
+    }
+    if !answer.advice.is_empty() {
+        let remarks: Vec<&str> = answer.advice.iter().map(|advice| advice.as_str()).collect();
+        output::line(format_args!("  the photo is {}", remarks.join(", ")))?;
+    }
+    for note in &answer.notes {
+        output::line(format_args!("  {note}"))?;
     }
     Ok(())
 }

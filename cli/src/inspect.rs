@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use etalase::engine::summarize;
-use etalase::{Bundle, Engine, EngineOptions, Preprocess};
+use etalase::{Bundle, Engine, EngineOptions, Policy, Preprocess};
 use serde::Serialize;
 
 use crate::{Outcome, bench, bundle, output};
@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(value_name = "B")]
     bundle: Option<PathBuf>,
     /// One JSON object on stdout: {"name", "version", "format", "backbone", "input": [h, w, c], "labels",
-    /// "classes", "bytes", "members", "convolutions", "convolutions_int8", "preprocess", "card"}
+    /// "classes", "bytes", "members", "convolutions", "convolutions_int8", "preprocess", "policy", "card"}
     #[arg(long)]
     json: bool,
     /// Every operation of the network: what runs it, what was not fused and why, time on a made-up photo
@@ -54,6 +54,7 @@ struct Inspection<'a> {
     convolutions: usize,
     convolutions_int8: usize,
     preprocess: &'a Preprocess,
+    policy: &'a Policy,
     card: &'a serde_json::Value,
 }
 
@@ -85,6 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             convolutions: network.convolutions,
             convolutions_int8: network.convolutions_int8,
             preprocess: &manifest.preprocess,
+            policy: bundle.policy(),
             card: bundle.card(),
         })?;
     } else {
@@ -211,9 +213,13 @@ fn show(bundle: &Bundle, convolutions: usize, int8: usize) -> anyhow::Result<()>
         ))?;
     }
 
-    output::line("\nmodel card")?;
-    let card = serde_json::to_string_pretty(bundle.card())?;
-    for line in card.lines() {
+    show_json("policy", bundle.policy())?;
+    show_json("model card", bundle.card())
+}
+
+fn show_json(title: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    output::line(format_args!("\n{title}"))?;
+    for line in serde_json::to_string_pretty(value)?.lines() {
         output::line(format_args!("  {line}"))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use etalase::engine::without_softmax;
-use etalase::{Bundle, BundleWriter, Classifier, Engine, EngineOptions, Manifest, files};
+use etalase::{Bundle, BundleWriter, Classifier, Engine, EngineOptions, Manifest, Policy, files};
 use serde::Deserialize;
 
 use crate::preprocess_spec::{self, Spec};
@@ -40,6 +40,10 @@ pub struct Args {
     /// Model card: a JSON object of data, licences, accuracy as measured
     #[arg(long, value_name = "FILE.json")]
     card: Option<PathBuf>,
+    /// Policy, JSON: {"version": 1, "advice": {"dark_below", "bright_above", "blurred_below", "small_below_px",
+    /// "framed_above"}}; null for no such advice [default: as `etalase inspect --json` shows of a bundle without]
+    #[arg(long, value_name = "FILE.json")]
+    policy: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +88,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         classes: labels.classes,
         preprocess,
     };
-    let writer = BundleWriter::new(manifest, languages, read_card(args.card.as_deref())?, model);
+    let mut writer =
+        BundleWriter::new(manifest, languages, read_card(args.card.as_deref())?, model);
+    if let Some(path) = &args.policy {
+        let policy: Policy = serde_json::from_slice(&files::read(path)?)
+            .map_err(|error| anyhow!("{}: {error}", path.display()))?;
+        writer = writer.policy(&policy)?;
+    }
     let bytes = writer.to_bytes()?;
     Classifier::new(Bundle::from_bytes(bytes.clone())?, &options)
         .map_err(|error| error.context(model_name()))?;

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::bundle::Bundle;
-use crate::decision;
+use crate::decision::{self, Advice};
 use crate::engine::{Backend, Engine, EngineOptions, TensorType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::photo::{Measures, Note, Photo};
@@ -27,6 +27,8 @@ pub struct Answer {
     pub scores: Vec<f32>,
     /// What can be said about the photo as a photo.
     pub measures: Measures,
+    /// What the bundle's policy makes of them.
+    pub advice: Vec<Advice>,
     /// What about the photo could not be followed, such as a rare colour profile.
     pub notes: Vec<Note>,
     /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
@@ -111,6 +113,7 @@ impl Classifier {
         let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
         Ok(Answer {
             scores,
+            advice: self.bundle.policy().advice(&measures),
             measures,
             notes,
             decode_ms: ms(start, decoded),

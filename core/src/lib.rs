@@ -22,6 +22,7 @@ pub mod preprocess;
 
 pub use bundle::{Bundle, BundleWriter, Manifest};
 pub use classifier::{Answer, Classifier};
+pub use decision::{Advice, Policy};
 pub use engine::{Engine, EngineOptions, Tensor, TensorData, TensorType};
 pub use error::{Error, ErrorKind, Result};
 pub use photo::{Fit, Image, Photo, Pixels};

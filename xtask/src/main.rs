@@ -2,7 +2,7 @@
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
 //! that CI runs, `bench` compares speeds with other runtimes', `quantizers` errors with another
-//! quantizer's, `trainer -- …` runs `etalase-trainer`
+//! quantizer's, `photos` the way from a file to a label with Pillow's, `trainer -- …` runs `etalase-trainer`
 //! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
@@ -12,6 +12,7 @@ mod bench;
 mod data;
 mod isa;
 mod keras_parity;
+mod photos;
 mod quantizers;
 mod report;
 mod setup;
@@ -50,6 +51,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Times photos of 12 megapixels beside Pillow and ONNX Runtime: cargo xtask photos -- --help
+    Photos {
+        /// Arguments of bench/photos.py
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs etalase-trainer (release) with libtorch set up: cargo xtask trainer -- fit --help
     Trainer {
         /// Arguments of etalase-trainer
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
         Task::Test { require_data } => test::run(require_data),
         Task::Bench(args) => bench::run(&args),
         Task::Quantizers { arguments } => quantizers::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Photos { arguments } => photos::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Trainer { arguments } => trainer::run(&arguments),
     };
     result.unwrap_or_else(|error| {

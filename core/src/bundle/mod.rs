@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::decision::{POLICY_VERSION, Policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
@@ -24,8 +25,9 @@ const MODEL: &str = "model.onnx";
 const PLAN: &str = "plan.bin";
 const LABELS: &str = "labels.json";
 const CARD: &str = "card.json";
+const POLICY: &str = "policy.json";
 
-/// An opened bundle, checked: format, hashes, manifest, labels. Immutable, and free
+/// An opened bundle, checked: format, hashes, manifest, labels, policy. Immutable, and free
 /// to be shared between threads.
 pub struct Bundle {
     file: Cow<'static, [u8]>,
@@ -34,6 +36,7 @@ pub struct Bundle {
     manifest: Manifest,
     labels: BTreeMap<String, Vec<String>>,
     card: serde_json::Value,
+    policy: Policy,
 }
 
 impl Bundle {
@@ -80,6 +83,7 @@ impl Bundle {
         let labels = json(&file, &members, LABELS)?;
         manifest::check_labels(&labels, manifest.classes.len())?;
         let card = json(&file, &members, CARD)?;
+        let policy = policy(&file, &members)?;
         required(&file, &members, MODEL)?;
         Ok(Bundle {
             file,
@@ -88,6 +92,7 @@ impl Bundle {
             manifest,
             labels,
             card,
+            policy,
         })
     }
 
@@ -104,6 +109,11 @@ impl Bundle {
     /// The model card: data, licences, accuracy as measured.
     pub fn card(&self) -> &serde_json::Value {
         &self.card
+    }
+
+    /// What is to be made of a photo's measures: `policy.json`, or the default where there is none.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The network, an ONNX file's bytes.
@@ -166,6 +176,25 @@ fn required<'a>(file: &'a [u8], members: &[Member], name: &str) -> Result<&'a [u
         )
     })?;
     format::member(file, member)
+}
+
+/// The version is read before anything else: a newer policy may say what this library doesn't know.
+fn policy(file: &[u8], members: &[Member]) -> Result<Policy> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    if !members.iter().any(|member| member.name == POLICY) {
+        return Ok(Policy::default());
+    }
+    let Versioned { version } = json(file, members, POLICY)?;
+    if version > POLICY_VERSION {
+        return Err(Error::new(
+            ErrorKind::BundleTooNew,
+            format!("{POLICY} has version {version}, this library reads up to {POLICY_VERSION}"),
+        ));
+    }
+    json(file, members, POLICY)
 }
 
 fn json<T: serde::de::DeserializeOwned>(file: &[u8], members: &[Member], name: &str) -> Result<T> {

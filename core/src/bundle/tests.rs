@@ -67,6 +67,36 @@ fn reads_what_was_written() {
 }
 
 #[test]
+fn a_policy_is_read_and_a_newer_one_refused() {
+    let default = Bundle::from_bytes(tiny()).expect("opens");
+    assert_eq!(default.policy(), &Policy::default());
+    let mut own = Policy::default();
+    own.advice.dark_below = None;
+    own.advice.small_below_px = Some(77);
+    let written = writer()
+        .policy(&Policy::default())
+        .and_then(|writer| writer.policy(&own));
+    let bytes = written
+        .and_then(|writer| writer.to_bytes())
+        .expect("a bundle");
+    let bundle = Bundle::from_bytes(bytes).expect("opens");
+    assert_eq!(bundle.policy(), &own);
+    let again = BundleWriter::from_bundle(&bundle)
+        .to_bytes()
+        .expect("a bundle");
+    assert_eq!(Bundle::from_bytes(again).expect("opens").policy(), &own);
+
+    let with = |text: &str| writer().member("policy.json", text.into()).to_bytes();
+    let newer = with(r#"{"version": 2, "verify": {}}"#).expect_err("refused");
+    assert_eq!(newer.kind(), ErrorKind::BundleTooNew);
+    for bad in ["{}", "[]", r#"{"version": 1, "advice": {"dark": 1}}"#] {
+        let error = with(bad).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Bundle, "{bad}");
+        assert!(error.to_string().contains("policy.json"), "{error}");
+    }
+}
+
+#[test]
 fn every_changed_byte_is_noticed() {
     let bytes = tiny();
     for at in 0..bytes.len() {

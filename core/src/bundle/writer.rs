@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Bundle, CARD, LABELS, MANIFEST, MODEL, Manifest, PLAN, format};
+use super::{Bundle, CARD, LABELS, MANIFEST, MODEL, Manifest, PLAN, POLICY, format};
+use crate::decision::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
@@ -60,6 +61,16 @@ impl BundleWriter {
     pub fn member(mut self, name: impl Into<String>, bytes: Vec<u8>) -> BundleWriter {
         self.more.push((name.into(), bytes));
         self
+    }
+
+    /// Sets what is to be made of a photo's measures; without, readers use their default.
+    ///
+    /// # Errors
+    /// `Bundle` where it cannot be written as JSON.
+    pub fn policy(mut self, policy: &Policy) -> Result<BundleWriter> {
+        self.more.retain(|(name, _)| name != POLICY);
+        self.more.push((POLICY.to_owned(), json(policy)?));
+        Ok(self)
     }
 
     /// The whole file. Equal input gives equal bytes.

@@ -15,7 +15,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 use super::jpeg::{self, Jpeg, Reduction};
 use super::orientation::Orientation;
 use super::pixels::{PixelFormat, Pixels};
-use super::{Fit, Image, Photo};
+use super::{Image, Photo};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest photo that is decoded, width · height: 100 million pixels, beyond
@@ -41,9 +41,7 @@ pub const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8 + MAX_HEADER_BYTES;
 /// than [`MAX_PIXELS`], or a side beyond [`MAX_SIDE_PX`]; nothing of that size is
 /// allocated.
 pub fn decode(bytes: &[u8]) -> Result<Image> {
-    let photo = Photo::encoded(bytes);
-    let (width, height) = photo.size()?;
-    Ok(photo.fit(width, height, Fit::Stretch, [0; 3])?.image)
+    Photo::encoded(bytes).whole()
 }
 
 /// An encoded photo of which everything is known but what its pixels are at the size wanted.

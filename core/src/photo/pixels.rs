@@ -4,7 +4,7 @@
 //! outside of them.
 
 use super::decode::check_size;
-use super::resize::{Alpha, Samples};
+use super::resize::{Alpha, Samples, spread};
 use super::{Image, colour};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -128,6 +128,7 @@ impl<'a> Pixels<'a> {
             channels,
             alpha,
             scale: (1.0, 1.0),
+            spread: (0.0, 0.0),
         };
         check_plane(&plane, format.bytes(), "")?;
         Ok(Pixels {
@@ -174,6 +175,7 @@ impl<'a> Pixels<'a> {
                 channels: 1,
                 alpha: Alpha::Ignored,
                 scale: (1.0 / f64::from(part), 1.0 / f64::from(part)),
+                spread: (spread(f64::from(part), 1.0), spread(f64::from(part), 1.0)),
             };
             check_plane(&samples, 1, &format!("{name}: "))?;
             planes.push(samples);
@@ -276,6 +278,7 @@ impl<'a> From<&'a Image> for Pixels<'a> {
             channels: 3,
             alpha: Alpha::Ignored,
             scale: (1.0, 1.0),
+            spread: (0.0, 0.0),
         };
         Pixels {
             width: image.width,

@@ -139,10 +139,27 @@ impl<'a> Photo<'a> {
             ));
         }
         check_size(width, height)?;
+        self.fit_to(|_| (width, height), fit, letterbox_fill)
+    }
+
+    /// The photo upright in its own size, or its region's.
+    pub(super) fn whole(&self) -> Result<Image> {
+        let fitted = self.fit_to(|region| (region.width, region.height), Fit::Stretch, [0; 3])?;
+        Ok(fitted.image)
+    }
+
+    /// The photo at the size that `target` makes of its region.
+    fn fit_to(
+        &self,
+        target: impl FnOnce(Region) -> (u32, u32),
+        fit: Fit,
+        letterbox_fill: [u8; 3],
+    ) -> Result<Fitted> {
         // Decoders are well-kept safe Rust, ours too, but they index.
         catch_panic(ErrorKind::Photo, "reading the photo", || {
             let opened = self.open()?;
             let region = self.checked_region(opened.upright_size())?;
+            let (width, height) = target(region);
             let placement = fit.place(region.edges(), width, height);
             let orientation = opened.orientation;
             let (inner, notes) = opened.read(&placement)?;
@@ -314,8 +331,20 @@ fn resize(
     let mut levels = Vec::with_capacity(planes.len());
     for plane in planes {
         let (across, down) = (plane.scale.0, plane.scale.1);
-        let columns = Axis::new(plane.width, left * across, width * across, target.0);
-        let rows = Axis::new(plane.height, top * down, height * down, target.1);
+        let columns = Axis::new(
+            plane.width,
+            left * across,
+            width * across,
+            target.0,
+            plane.spread.0,
+        );
+        let rows = Axis::new(
+            plane.height,
+            top * down,
+            height * down,
+            target.1,
+            plane.spread.1,
+        );
         levels.extend(plane.resize(&columns, &rows));
     }
     colour::to_rgb(&levels, meaning)

@@ -149,11 +149,12 @@ fn what_is_no_photo_gets_its_name_said() {
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0";
     let avif = b"\0\0\0\x18ftypavif\0\0\0\0";
     let bmp = [&b"BM"[..], &[0; 60]].concat();
-    let cases: [(&[u8], &str); 10] = [
+    let cases: [(&[u8], &str); 11] = [
         (b"", "empty"),
         (b"just some words\n", "text"),
         ("tulisan \u{e9}\n".as_bytes(), "text"),
         (heic, "HEIC"),
+        (heic, "pass its pixels"),
         (avif, "AVIF"),
         (b"GIF89a\x01\0\x01\0", "GIF"),
         (&bmp, "BMP"),

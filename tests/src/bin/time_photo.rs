@@ -2,7 +2,8 @@
 //!
 //! One JSON object a line: `{"case", "ms": […], "label"}`, a run each. Cases: `jpeg` (the file's bytes to the
 //! label), `rgba` (the photo as a bitmap in memory to u8 tensor), `nv21` (a frame of 1920x1080 px of it to u8 tensor).
-//! bench/photos.py runs it beside Pillow.
+//! Before them `{"case": "memory", "bytes"}`: what reading and classifying the file took beyond the opened
+//! classifier, at the peak (Linux; elsewhere null). bench/photos.py runs it beside Pillow.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -20,9 +21,16 @@ fn main() -> Result<()> {
     let runs: usize = runs.parse().context("RUNS")?;
     let classifier = Classifier::new(Bundle::open(Path::new(bundle))?, &EngineOptions::default())?;
     let manifest = classifier.bundle().manifest();
+    // A photo of a few pixels first: what the engine takes for itself is not the photo's.
+    let small = etalase::Image::from_rgb(8, 8, vec![128; 192])?;
+    classifier.classify_photo(&Photo::from(&small))?;
+    let idle = peak_bytes();
     let bytes = std::fs::read(path).with_context(|| format!("{path}: cannot read"))?;
 
     let answer = classifier.classify(&bytes)?;
+    let taken = peak_bytes().zip(idle).map(|(peak, idle)| peak - idle);
+    let taken = taken.map_or("null".to_owned(), |bytes| bytes.to_string());
+    println!("{{\"case\": \"memory\", \"bytes\": {taken}}}");
     let best = answer.top(1)[0].0;
     report("jpeg", Some(&manifest.classes[best]), runs, || {
         black_box(classifier.classify(&bytes).map(drop))
@@ -78,4 +86,14 @@ fn report(
         ms.join(", ")
     );
     Ok(())
+}
+
+/// The most memory that this process has had so far.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }

@@ -9,7 +9,8 @@ use super::bits::{Bits, extend};
 
 /// Bits that [`Table::entries`] looks at: most codes with their values.
 const LOOK_BITS: u32 = 10;
-/// Bits that [`Skip`] looks at: 16 KB of table, so that two stay in a small first-level cache.
+/// Bits that [`Skip`] looks at: 16 KB of table, so that two stay in a small first-level cache. 11 and 15
+/// take a tenth longer for a whole photo.
 const SKIP_BITS: u32 = 13;
 /// What [`Entry::run`] says where a block ends.
 pub(super) const END_OF_BLOCK: u8 = 64;

@@ -21,7 +21,7 @@ use header::{Frame, Header, Refusal, Scan};
 
 use super::colour::Meaning;
 use super::pixels::YuvColours;
-use super::resize::{Alpha, Samples};
+use super::resize::{Alpha, Samples, spread};
 
 /// One decoded colour plane: the samples of `width` x `height` px lie in rows that are `stride` apart.
 pub(super) struct Plane {
@@ -31,6 +31,7 @@ pub(super) struct Plane {
     samples: Vec<u8>,
     /// Its samples a pixel of the photo, across and down: 1 or less.
     scale: (f64, f64),
+    spread: (f64, f64),
 }
 
 impl Plane {
@@ -45,6 +46,7 @@ impl Plane {
             channels: 1,
             alpha: Alpha::Ignored,
             scale: self.scale,
+            spread: self.spread,
         }
     }
 }
@@ -175,6 +177,7 @@ impl<'a> Jpeg<'a> {
         let frame = &self.frame;
         let component = frame.components.get(place).ok_or("is damaged")?;
         let side = component.reduction.samples();
+        let averaged = 8.0 / side as f64;
         let (across, down) = (8 * frame.horizontal, 8 * frame.vertical);
         let stride = component.padded_blocks.0 * side;
         Ok(Plane {
@@ -185,6 +188,13 @@ impl<'a> Jpeg<'a> {
             scale: (
                 (component.horizontal * side) as f64 / across as f64,
                 (component.vertical * side) as f64 / down as f64,
+            ),
+            spread: (
+                spread(
+                    frame.horizontal as f64 / component.horizontal as f64,
+                    averaged,
+                ),
+                spread(frame.vertical as f64 / component.vertical as f64, averaged),
             ),
         })
     }

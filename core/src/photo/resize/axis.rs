@@ -23,11 +23,18 @@ impl Axis {
     ///
     /// The weights are a triangle around the result's centre, as wide as two results, or as two samples
     /// where results are closer together; what hangs over an end is left out (Pillow's `precompute_coeffs`).
+    /// `spread` is added to the square of half its width, see [`super::Samples::spread`].
     /// They are rounded so that their running sum is never off by more than half a unit: one
     /// colour stays that colour, and a mirrored axis has mirrored weights.
-    pub(in super::super) fn new(samples: usize, from: f64, length: f64, results: usize) -> Axis {
+    pub(in super::super) fn new(
+        samples: usize,
+        from: f64,
+        length: f64,
+        results: usize,
+        spread: f64,
+    ) -> Axis {
         let scale = length / results as f64;
-        let support = scale.max(1.0);
+        let support = (scale * scale + spread).max(1.0).sqrt();
         let mut axis = Axis {
             windows: Vec::with_capacity(results),
             weights: Vec::new(),
@@ -110,18 +117,18 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let same = Axis::new(3, 0.0, 3.0, 3);
+        let same = Axis::new(3, 0.0, 3.0, 3, 0.0);
         assert_eq!(
             windows(&same),
             [(0, vec![16_384]), (1, vec![16_384]), (2, vec![16_384])]
         );
-        let half = Axis::new(4, 0.0, 4.0, 2);
+        let half = Axis::new(4, 0.0, 4.0, 2, 0.0);
         // 1/8 3/8 3/8 1/8, and at the ends what is left of it, normalized: 3/7 3/7 1/7.
         assert_eq!(
             windows(&half),
             [(0, vec![7022, 7021, 2341]), (1, vec![2341, 7021, 7022])]
         );
-        let double = Axis::new(2, 0.0, 2.0, 4);
+        let double = Axis::new(2, 0.0, 2.0, 4, 0.0);
         let wanted = [
             (0, vec![16_384]),
             (0, vec![12_288, 4_096]),
@@ -141,9 +148,15 @@ mod tests {
             (4000, 333.25, 3_000.5, 224),
             (65_535, 0.0, 65_535.0, 3),
         ] {
-            let axis = Axis::new(samples, from, length, results);
+            let axis = Axis::new(samples, from, length, results, 0.0);
             assert_eq!(axis.len(), results);
-            let mirrored = Axis::new(samples, samples as f64 - from - length, length, results);
+            let mirrored = Axis::new(
+                samples,
+                samples as f64 - from - length,
+                length,
+                results,
+                0.0,
+            );
             for (window, other) in windows(&axis).iter().zip(windows(&mirrored).iter().rev()) {
                 assert_eq!(
                     window

@@ -28,6 +28,21 @@ pub(super) struct Samples<'a> {
     pub(super) alpha: Alpha,
     /// Its pixels a pixel of the photo, across and down: less than 1 where it is stored smaller.
     pub(super) scale: (f64, f64),
+    /// How much wider the filter has to be for the result to be that of pixels as a viewer shows them: added to
+    /// the square of its half-width in samples, across and down. See [`spread`].
+    pub(super) spread: (f64, f64),
+}
+
+/// The spread along one axis of samples that are stored `subsampled` times smaller than the photo, and of which
+/// each that is given is the mean of `averaged` stored ones.
+///
+/// A triangle of half-width s has a variance of s²/6. A viewer enlarges a subsampled colour by interpolating, which is one more
+/// triangle, of half-width 1 in stored samples (less a pixel of the photo's, where nothing is left to do); a mean has spread its
+/// samples already, by a box's (1 − 1/n²)/12. So that variances add up to what reading everything in full would give.
+pub(super) fn spread(subsampled: f64, averaged: f64) -> f64 {
+    let interpolated = 1.0 - 1.0 / (subsampled * subsampled);
+    let in_box = 1.0 - 1.0 / (averaged * averaged);
+    interpolated / (averaged * averaged) - in_box / 2.0
 }
 
 /// What a fourth channel means.

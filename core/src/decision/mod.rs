@@ -1,8 +1,12 @@
-//! From logits to scores and the best of them.
+//! From logits to scores and the best of them; [`Policy`] is what the bundle wants to be made of a photo's measures.
 //!
 //! Softmax is ours, not the network's, for two reasons: tract 0.23.9 quantizes it
 //! wrongly, and our `exp` uses only operations that IEEE 754 fixes to the last bit,
 //! so equal logits give equal scores on every platform.
+
+mod policy;
+
+pub use policy::{Advice, AdvicePolicy, POLICY_VERSION, Policy};
 
 use crate::error::{Error, ErrorKind, Result};
 
