@@ -1,5 +1,5 @@
-//! arm64 on an x86-64 machine: Debian's cross compiler and qemu-user, for the kernel tests of
-//! `cargo xtask test` and the counts of `cargo xtask bench --arm64`.
+//! arm64 on an x86-64 machine: Debian's cross compiler and qemu-user, for the tests of kernels and
+//! photos of `cargo xtask test` and the counts of `cargo xtask bench --arm64`.
 //!
 //! Left out: time, which qemu cannot tell, and other systems than Debian, whose compilers lack
 //! the arm64 standard library or lie elsewhere.
@@ -95,7 +95,11 @@ pub fn test_kernels(tests: &mut Tests) -> Result<()> {
     report::run(of_the_library("check").arg("--lib"))?;
     for cpu in CPUS {
         println!("{}: {}", cpu.name, cpu.levels);
-        for which in [&["--lib", "kernels"][..], &["--test", "scores"]] {
+        for which in [
+            &["--lib", "kernels"][..],
+            &["--lib", "photo"],
+            &["--test", "scores"],
+        ] {
             let mut test = of_the_library("test");
             let runner = cpu.runner().join(" ");
             test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner)

@@ -349,3 +349,42 @@ fn resize(
     }
     colour::to_rgb(&levels, meaning)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    /// Whatever the CPU, the network sees the same bits: this test runs on x86-64 and on arm64.
+    #[test]
+    fn a_photo_has_the_same_bits_on_every_cpu() {
+        let sample: &[u8] = include_bytes!("../../../tests/data/sample.jpg");
+        let progressive: &[u8] = include_bytes!("../../../tests/data/jpeg/progressive.jpg");
+        let inks: &[u8] = include_bytes!("../../../tests/data/jpeg/cmyk.jpg");
+        let mut hash = Sha256::new();
+        for (bytes, sides) in [
+            (sample, [224, 90, 30, 500]),
+            (progressive, [75, 30, 15, 4]),
+            (inks, [50, 20, 9, 4]),
+        ] {
+            for (side, fit) in sides.into_iter().zip(Fit::ALL.into_iter().cycle()) {
+                let fitted = Photo::encoded(bytes)
+                    .fit(side, side, fit, [9; 3])
+                    .expect("fits");
+                let mut pixels = fitted.image.into_pixels();
+                hash.update(&pixels);
+                colour::display_p3_to_srgb(&mut pixels);
+                hash.update(&pixels);
+            }
+        }
+        let hash: String = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            hash,
+            "56ad151136771a1ec68311d67740f92edb4f7e7897aff9e9b4bb4c2867f91a7a"
+        );
+    }
+}

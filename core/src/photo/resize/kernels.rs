@@ -43,12 +43,11 @@ static BASELINE: Kernels = Kernels {
 
 /// All that this CPU runs, best first.
 pub(super) fn levels() -> Vec<&'static Kernels> {
-    let mut levels = vec![&BASELINE];
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        levels.insert(0, &avx2::KERNELS);
+        return vec![&avx2::KERNELS, &BASELINE];
     }
-    levels
+    vec![&BASELINE]
 }
 
 /// The best that this CPU runs.
