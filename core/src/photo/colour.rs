@@ -1,4 +1,4 @@
-//! What planes of samples mean, and their way to sRGB: on the few pixels that resizing leaves.
+//! What planes of samples mean, and their way to sRGB.
 //!
 //! All of it in integers, so that colours have the same bits everywhere. Luma and chroma come with [`FRACTION_BITS`]
 //! bits behind the point and are rounded once, as RGB.

@@ -1,8 +1,8 @@
 //! A photo as an app has it, and its one way to the network's size.
 //!
 //! What is needed of it is found out first: which box of the stored pixels, for how many results. Then
-//! the pixels are read once, plane by plane ([`super::resize`]); colours are converted, profiles followed
-//! and the picture turned upright when it is small.
+//! the pixels are read once ([`super::resize`]); profiles are followed and the picture is turned upright
+//! when it is small, and a frame's colours are converted there.
 
 use super::decode::{self, Picture, check_size};
 use super::fit::{Fit, Placement};
@@ -285,8 +285,14 @@ impl Opened<'_> {
             Stored::Encoded(Picture::Jpeg(jpeg)) => {
                 let meaning = jpeg.meaning();
                 let planes = decode::planes(*jpeg, |scale| reduction(area, target, scale))?;
-                let samples: Vec<Samples<'_>> = planes.iter().map(jpeg::Plane::samples).collect();
-                resize(&samples, meaning, area, target)
+                match planes.as_slice() {
+                    [grey] => resize(&[grey.samples()], colour::Meaning::Grey, area, target),
+                    [first, ..] => {
+                        let rgb = jpeg::to_rgb(&planes, meaning);
+                        resize(&[first.rgb(&rgb)], colour::Meaning::Rgb, area, target)
+                    }
+                    [] => Vec::new(),
+                }
             }
         };
         let mut notes = Vec::new();
@@ -384,7 +390,7 @@ mod tests {
             .collect();
         assert_eq!(
             hash,
-            "56ad151136771a1ec68311d67740f92edb4f7e7897aff9e9b4bb4c2867f91a7a"
+            "54ab157dd32fca6b8ab8eb64ca5c462fc840af7875a3b29d2b694153067c3a72"
         );
     }
 }

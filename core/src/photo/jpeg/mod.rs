@@ -3,8 +3,7 @@
 //! Our own, because no decoder that we found steps over what it doesn't need: at an eighth of the
 //! size, which is what a 12-megapixel photo is read at, only the means of blocks count, and
 //! [`huffman`] passes over the rest several symbols at a time; of a progressive file whole scans are left
-//! unread. Colour planes are given as they are stored: [`super::resize`] brings each to the size wanted, and
-//! colours are converted there, on the few pixels that are left.
+//! unread. What is left of the picture becomes RGB as a viewer shows it ([`rgb`]).
 //! Left out, with an error that says so: arithmetic coding, 12 bits, lossless and hierarchical files.
 //! Damage is an error: entropy-coded data that end early or hold a code that no table has.
 //! Reference: ITU-T T.81 (1992).
@@ -14,10 +13,12 @@ mod dct;
 mod header;
 mod huffman;
 mod progressive;
+mod rgb;
 mod scan;
 
 pub(super) use dct::Reduction;
 use header::{Frame, Header, Refusal, Scan};
+pub(super) use rgb::to_rgb;
 
 use super::colour::Meaning;
 use super::pixels::YuvColours;
@@ -31,7 +32,6 @@ pub(super) struct Plane {
     samples: Vec<u8>,
     /// Its samples a pixel of the photo, across and down: 1 or less.
     scale: (f64, f64),
-    spread: (f64, f64),
 }
 
 impl Plane {
@@ -39,14 +39,39 @@ impl Plane {
     pub(super) fn samples(&self) -> Samples<'_> {
         Samples {
             data: &self.samples,
-            width: self.width,
-            height: self.height,
             row_stride: self.stride,
             pixel_stride: 1,
             channels: 1,
+            ..self.described()
+        }
+    }
+
+    /// The RGB picture that [`to_rgb`] made of this plane, the first, and the others.
+    pub(super) fn rgb<'a>(&self, rgb: &'a [u8]) -> Samples<'a> {
+        Samples {
+            data: rgb,
+            row_stride: self.width * 3,
+            pixel_stride: 3,
+            channels: 3,
+            ..self.described()
+        }
+    }
+
+    /// Its size and scale, without samples.
+    fn described(&self) -> Samples<'static> {
+        Samples {
+            data: &[],
+            width: self.width,
+            height: self.height,
+            row_stride: 0,
+            pixel_stride: 0,
+            channels: 0,
             alpha: Alpha::Ignored,
             scale: self.scale,
-            spread: self.spread,
+            spread: (
+                spread(1.0, 1.0 / self.scale.0),
+                spread(1.0, 1.0 / self.scale.1),
+            ),
         }
     }
 }
@@ -177,7 +202,6 @@ impl<'a> Jpeg<'a> {
         let frame = &self.frame;
         let component = frame.components.get(place).ok_or("is damaged")?;
         let side = component.reduction.samples();
-        let averaged = 8.0 / side as f64;
         let (across, down) = (8 * frame.horizontal, 8 * frame.vertical);
         let stride = component.padded_blocks.0 * side;
         Ok(Plane {
@@ -188,13 +212,6 @@ impl<'a> Jpeg<'a> {
             scale: (
                 (component.horizontal * side) as f64 / across as f64,
                 (component.vertical * side) as f64 / down as f64,
-            ),
-            spread: (
-                spread(
-                    frame.horizontal as f64 / component.horizontal as f64,
-                    averaged,
-                ),
-                spread(frame.vertical as f64 / component.vertical as f64, averaged),
             ),
         })
     }
