@@ -84,8 +84,8 @@ fn a_smaller_picture_is_the_mean_of_the_full_one() {
                 .expect(way)
                 .image;
             let wanted = photo::fit(&image, width, height, Fit::Stretch, [0; 3]).expect("fits");
-            // A colour of the eighth is 5x6 samples here.
-            let bound = if width < 9 { 5.0 } else { 2.5 };
+            // A colour of a quarter is 10x12 samples here, of an eighth 5x6.
+            let bound = if width < 19 { 5.0 } else { 1.5 };
             // In blocks that hang over the edge the file's padding counts, a share of 4x5 px. Chroma is stored smaller, so that what is left of it is nearer to the size wanted.
             let off = mean_difference(&reduced, &wanted);
             let of_luma = mean_difference(&grey(&reduced), &grey(&wanted));
