@@ -199,12 +199,8 @@ impl<'a> Pixels<'a> {
         data: &'a [u8],
         colours: YuvColours,
     ) -> Result<Pixels<'a>> {
-        let (y, chroma) = biplanar(height, row_stride, data)?;
-        let v = YuvPlane {
-            data: chroma.data.get(1..).unwrap_or_default(),
-            ..chroma
-        };
-        Pixels::yuv420(width, height, y, chroma, v, colours)
+        let [y, u, v] = semi_planar(height, row_stride, data)?;
+        Pixels::yuv420(width, height, y, u, v, colours)
     }
 
     /// NV21, Android's camera format: as NV12 with V before U.
@@ -218,12 +214,8 @@ impl<'a> Pixels<'a> {
         data: &'a [u8],
         colours: YuvColours,
     ) -> Result<Pixels<'a>> {
-        let (y, chroma) = biplanar(height, row_stride, data)?;
-        let u = YuvPlane {
-            data: chroma.data.get(1..).unwrap_or_default(),
-            ..chroma
-        };
-        Pixels::yuv420(width, height, y, u, chroma, colours)
+        let [y, v, u] = semi_planar(height, row_stride, data)?;
+        Pixels::yuv420(width, height, y, u, v, colours)
     }
 
     /// I420: luma, U, V one after the other without gaps; chroma rows are half as long.
@@ -308,21 +300,23 @@ fn check_sides(width: u32, height: u32) -> Result<()> {
     check_size(width, height)
 }
 
-/// Luma and interleaved chroma of one buffer.
-fn biplanar(height: u32, row_stride: usize, data: &[u8]) -> Result<(YuvPlane<'_>, YuvPlane<'_>)> {
-    let luma = row_stride.checked_mul(height as usize);
-    let luma = luma.ok_or_else(|| {
+/// Luma and the two interleaved chroma planes of one buffer, in their order.
+fn semi_planar(height: u32, row_stride: usize, data: &[u8]) -> Result<[YuvPlane<'_>; 3]> {
+    let luma = row_stride.checked_mul(height as usize).ok_or_else(|| {
         invalid(format!(
             "row_stride {row_stride} times height {height} is beyond any buffer"
         ))
     })?;
-    let plane = |data, pixel_stride| YuvPlane {
-        data,
+    let plane = |start: usize, pixel_stride| YuvPlane {
+        data: data.get(start..).unwrap_or_default(),
         row_stride,
         pixel_stride,
     };
-    let chroma = data.get(luma..).unwrap_or_default();
-    Ok((plane(data, 1), plane(chroma, 2)))
+    Ok([
+        plane(0, 1),
+        plane(luma, 2),
+        plane(luma.saturating_add(1), 2),
+    ])
 }
 
 /// Whether the strides step over what they should, and the rows lie in the buffer. `pixel_bytes`: what
