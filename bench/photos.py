@@ -29,6 +29,9 @@ import onnxruntime
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/reference"))
+import bundle_format  # noqa: E402
+
 BUNDLE = ROOT / "models/default.etalase"
 SIZE = (3000, 4000)
 # Levels of a phone's sensor in daylight, after its own denoising.
@@ -37,18 +40,11 @@ NOISE = 4
 
 def model():
     """The default bundle's network as ONNX Runtime opens it, and its manifest."""
-    data = BUNDLE.read_bytes()
-    length = int.from_bytes(data[12:16], "little")
-    table = {member["name"]: member for member in json.loads(data[48 : 48 + length])["members"]}
-
-    def member(name):
-        at = table[name]
-        return data[at["offset"] : at["offset"] + at["bytes"]]
-
+    members = bundle_format.read(BUNDLE.read_bytes())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(member("model.onnx"), options, providers=["CPUExecutionProvider"])
-    return session, json.loads(member("manifest.json"))
+    session = onnxruntime.InferenceSession(members["model.onnx"], options, providers=["CPUExecutionProvider"])
+    return session, json.loads(members["manifest.json"])
 
 
 def peer(path, session, manifest):

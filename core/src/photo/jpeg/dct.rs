@@ -45,8 +45,7 @@ impl Reduction {
     }
 }
 
-/// `2 cos(k π / 16)` for k of 0 to 7, and 1/√2: constants, since libraries' cosines differ in the
-/// last bit.
+/// `2 cos(k π / 16)` for k of 0 to 7: constants, since libraries' cosines differ in the last bit.
 const COSINES: [f32; 8] = [
     2.0,
     1.961_570_6,
@@ -98,10 +97,10 @@ static QUARTER: [[f32; 8]; 8] = basis(2);
 
 /// A block's coefficients, row by row, dequantized, and which of them may differ from 0.
 pub(super) struct Block {
-    pub(super) coefficients: [f32; 64],
+    coefficients: [f32; 64],
     /// Rows and columns that are looked at.
-    pub(super) rows: usize,
-    pub(super) columns: usize,
+    rows: usize,
+    columns: usize,
 }
 
 impl Block {
