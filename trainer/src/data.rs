@@ -13,9 +13,12 @@ use etalase::evaluation::photo_folders;
 use etalase::photo::Photo;
 use etalase::preprocess::Preprocess;
 use sha2::{Digest, Sha256};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::progress;
+
+/// Bytes of pixels that a GPU keeps in its own memory; more stay in the computer's.
+const MOST_ON_DEVICE: usize = 4 << 30;
 
 /// A photo file and the class it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,14 +156,32 @@ impl Dataset {
         self.paths.is_empty()
     }
 
+    /// The same photos in the device's own memory, where they are few enough for that.
+    pub fn on(self, device: Device) -> Dataset {
+        if device == Device::Cpu || self.pixels.numel() > MOST_ON_DEVICE {
+            return self;
+        }
+        let pixels = self.pixels.to_device(device);
+        Dataset { pixels, ..self }
+    }
+
+    /// The photos of these numbers: their pixels, on `device`, and their classes.
+    pub fn pick(&self, numbers: &Tensor, device: Device) -> (Tensor, Tensor) {
+        let pick = |all: &Tensor| {
+            let numbers = numbers.to_device(all.device());
+            all.index_select(0, &numbers).to_device(device)
+        };
+        (pick(&self.pixels), pick(&self.targets))
+    }
+
     /// At most `count` of the photos, spread evenly over all.
     pub fn take_evenly(&self, count: usize) -> Dataset {
         let picked: Vec<usize> = evenly(self.len(), count).collect();
         let index: Vec<i64> = picked.iter().map(|&i| i as i64).collect();
-        let index = Tensor::from_slice(&index).to_device(self.pixels.device());
+        let (pixels, targets) = self.pick(&Tensor::from_slice(&index), self.pixels.device());
         Dataset {
-            pixels: self.pixels.index_select(0, &index),
-            targets: self.targets.index_select(0, &index),
+            pixels,
+            targets,
             hashes: picked.iter().map(|&i| self.hashes[i]).collect(),
             paths: picked.iter().map(|&i| self.paths[i].clone()).collect(),
         }

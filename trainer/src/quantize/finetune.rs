@@ -67,7 +67,7 @@ pub fn fine_tune(
             order = shuffled.split(batch as i64, 0);
         }
         let picked = &order[step % batches];
-        let pixels = photos.pixels.index_select(0, picked).to_device(device);
+        let pixels = photos.pick(picked, device).0;
         let mut parameters = BTreeMap::new();
         for (&id, layer) in &learned {
             parameters.insert(name(id, "weight"), layer.real_weight());

@@ -45,8 +45,7 @@ fn round(layer: &mut Layer, covariance: &Tensor) -> Result<()> {
     let ridge = power.mean_dim(1_i64, true, Kind::Double) * RIDGE;
     let identity = Tensor::eye(depth, (Kind::Double, weight.device()));
     let kept_apart = covariance + ridge.clamp_min(1e-12).unsqueeze(-1) * identity;
-    let inverse = Tensor::linalg_inv(&kept_apart);
-    let levels = feedback(weight, &scales.reshape([groups, -1, 1]), &inverse);
+    let levels = feedback(weight, &scales.reshape([groups, -1, 1]), &kept_apart);
     let levels = Vec::<f64>::try_from(levels.flatten(0, -1).contiguous())?;
     ensure!(
         levels.len() == layer.weight.len() && levels.iter().all(|level| level.is_finite()),
@@ -57,10 +56,10 @@ fn round(layer: &mut Layer, covariance: &Tensor) -> Result<()> {
 }
 
 /// Rounds `[groups, out, in]` to levels of `scale`, one input after the other; what each loses is taken back by those
-/// behind it as the inputs' inverse covariance `[groups, in, in]` says.
-fn feedback(weight: Tensor, scale: &Tensor, inverse: &Tensor) -> Tensor {
-    let upper = inverse.linalg_cholesky(true);
+/// behind it as the inputs' covariance `[groups, in, in]` says.
+fn feedback(weight: Tensor, scale: &Tensor, covariance: &Tensor) -> Tensor {
     let depth = weight.size()[2];
+    let upper = factor_of_inverse(covariance);
     let levels = weight.zeros_like();
     let weight = weight.copy();
     for from in (0..depth).step_by(BLOCK as usize) {
@@ -90,6 +89,20 @@ fn feedback(weight: Tensor, scale: &Tensor, inverse: &Tensor) -> Tensor {
     levels
 }
 
+/// The upper triangular factor of each group's inverse covariance. Where inputs vary by less than their sums are exact (a
+/// channel that is dead or always clipped) there is none, and nothing to take back.
+fn factor_of_inverse(covariance: &Tensor) -> Tensor {
+    let (inverse, _) = Tensor::linalg_inv_ex(covariance, false);
+    let (factor, failed_at) = inverse.linalg_cholesky_ex(true, false);
+    let usable = failed_at
+        .eq(0)
+        .logical_and(&factor.isfinite().flatten(1, 2).all_dim(1, false))
+        .reshape([-1, 1, 1]);
+    let depth = covariance.size()[1];
+    let apart = Tensor::eye(depth, (Kind::Double, covariance.device()));
+    factor.where_self(&usable, &apart)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +119,7 @@ mod tests {
         let weight = Tensor::randn([1, 6, depth], options);
         let covariance = x.matmul(&x.transpose(0, 1)).unsqueeze(0) / places as f64;
         let scale = weight.abs().amax([2_i64].as_slice(), true) / LEVELS;
-        let levels = feedback(weight.copy(), &scale, &Tensor::linalg_inv(&covariance));
+        let levels = feedback(weight.copy(), &scale, &covariance);
         assert!(levels.abs().max().double_value(&[]) <= LEVELS);
         let nearest = (&weight / &scale).round();
         let error = |levels: &Tensor| {
@@ -115,5 +128,20 @@ mod tests {
         };
         let (before, after) = (error(&nearest), error(&levels));
         assert!(after < 0.3 * before, "{before} to {after}");
+    }
+    /// A covariance that is rounding noise has no Cholesky factor.
+    #[test]
+    fn weights_of_inputs_that_do_not_vary_go_to_the_nearest_level() {
+        let options = (Kind::Double, Device::Cpu);
+        let noise = Tensor::from_slice(&[1e-9, 3e-9, 3e-9, 1e-9]).reshape([1, 2, 2]);
+        let nothing = Tensor::zeros([1, 2, 2], options);
+        let real = Tensor::from_slice(&[1.0, 0.9, 0.9, 1.0]).reshape([1, 2, 2]);
+        let weight = Tensor::from_slice(&[0.4, 0.4])
+            .reshape([1, 1, 2])
+            .repeat([3, 1, 1]);
+        let scale = Tensor::ones([3, 1, 1], options);
+        let levels = feedback(weight, &scale, &Tensor::cat(&[noise, nothing, real], 0));
+        let levels = Vec::<f64>::try_from(levels.flatten(0, -1)).unwrap();
+        assert_eq!(levels, [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn load(job: &Job, classes: &[String]) -> Result<(Dataset, Dataset)> 
             .first()
             .map_or(String::new(), |p| p.display().to_string())
     );
-    Ok((train, validation))
+    Ok((train.on(job.device), validation.on(job.device)))
 }
 
 /// The weights that a run begins with, and its place.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -10,7 +10,7 @@ use super::average::Average;
 use super::draw::Draw;
 use super::fit::Job;
 use super::lesson::{Lesson, Lessons};
-use super::optimizer::AdamW;
+use super::optimizer::{AdamW, Gradients};
 use super::recipe::Recipe;
 use crate::network::{Mode, Network};
 
@@ -102,24 +102,31 @@ fn learn(
     let mode = Mode::Train {
         momentum: recipe.batch_norm_momentum,
     };
-    let (mut loss_sum, mut right_sum) = (0.0, 0.0);
-    let mut gradients: Vec<Tensor> = Vec::new();
+    let mut gradients: Option<Gradients> = None;
+    let mut figures: Option<Tensor> = None;
     for (part, share) in lesson.parts(recipe.accumulate) {
         let logits = learner.network.rest(&part.values, mode)?.flatten(1, -1);
         let loss = loss(recipe, &part, &logits) * share;
         let of_part = learner.adamw.gradients(&loss);
-        gradients = match gradients.is_empty() {
-            true => of_part,
-            false => gradients.iter().zip(&of_part).map(|(a, b)| a + b).collect(),
-        };
+        match &mut gradients {
+            None => gradients = Some(of_part),
+            Some(gradients) => gradients.add(&of_part),
+        }
         let right = logits
             .argmax(1, false)
             .eq_tensor(&part.targets.argmax(1, false));
-        right_sum += right.sum(Kind::Float).double_value(&[]);
-        loss_sum += loss.double_value(&[]);
+        let of_part = [loss.detach(), right.sum(Kind::Float)].map(|one| one.to_kind(Kind::Double));
+        let of_part = Tensor::stack(&of_part, 0);
+        figures = Some(match figures {
+            None => of_part,
+            Some(figures) => figures + of_part,
+        });
     }
+    let (gradients, figures) = gradients.zip(figures).context("a batch without photos")?;
     learner.adamw.step(&gradients, learning_rate);
-    Ok((loss_sum, right_sum))
+    // Read once, when the device has been given all of the step's work.
+    let figures = Vec::<f64>::try_from(figures)?;
+    Ok((figures[0], figures[1]))
 }
 
 /// Cross-entropy with the classes' shares, and with the teacher's answer where there is one.
@@ -176,7 +183,7 @@ mod tests {
             let (loss, right) = learn(&recipe, &mut learner, lesson, 1e-3).unwrap();
             // The first moment is a tenth of the gradient.
             let moments = learner.adamw.moments();
-            let gradients: Vec<Tensor> = moments.map(|(_, mean, _)| mean.copy()).collect();
+            let gradients: Vec<Tensor> = moments.map(|(_, mean, _)| mean).collect();
             (loss, right, gradients)
         };
         let (whole, parts) = (step(1), step(3));

@@ -174,6 +174,7 @@ fn run(
     let recipe = &job.recipe;
     let steps = lessons.photos() / recipe.batch;
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");
+    let mut saves = Saves::new(job);
     while place.epoch <= recipe.epochs {
         let begun = Begun {
             epoch: place.epoch,
@@ -181,13 +182,11 @@ fn run(
             sums: place.sums,
         };
         let epoch = begun.epoch;
-        let mut saved = Instant::now();
         let rest = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
             (place.step, place.sums) = (step, sums);
             place.adam_steps = learner.adamw.steps();
-            if saved.elapsed() >= job.save_every && step < steps {
-                state::save(&job.out, place, learner)?;
-                saved = Instant::now();
+            if saves.are_due_within_an_epoch() && step < steps {
+                saves.save(place, learner)?;
             }
             bar.set_position((((epoch - 1) * steps + step) * recipe.batch) as u64);
             bar.set_message(format!(
@@ -226,8 +225,8 @@ fn run(
         (place.epoch, place.step, place.sums) = (epoch + 1, 0, Sums::default());
         place.adam_steps = learner.adamw.steps();
         place.history.finished = place.epoch > recipe.epochs;
-        if !place.history.finished {
-            state::save(&job.out, place, learner)?;
+        if !place.history.finished && saves.are_due_after_an_epoch() {
+            saves.save(place, learner)?;
         }
         write_json(&job.out.join(HISTORY), &place.history)?;
     }
@@ -235,6 +234,42 @@ fn run(
     // The run is finished in its history: what goes on from it is not needed any more.
     let _ = std::fs::remove_file(job.out.join(STATE));
     Ok(())
+}
+
+/// When the run's state was saved, and how long that took.
+struct Saves<'a> {
+    job: &'a Job,
+    last: Instant,
+    took: Duration,
+}
+
+impl<'a> Saves<'a> {
+    /// Saving takes one part in so many of the time at most, where epochs are short: on a GPU, the state of a large network
+    /// takes as long to write as an epoch takes to train.
+    const SHARE: u32 = 20;
+
+    fn new(job: &'a Job) -> Saves<'a> {
+        Saves {
+            job,
+            last: Instant::now(),
+            took: Duration::ZERO,
+        }
+    }
+
+    fn are_due_within_an_epoch(&self) -> bool {
+        self.last.elapsed() >= self.job.save_every
+    }
+
+    fn are_due_after_an_epoch(&self) -> bool {
+        self.last.elapsed() >= self.job.save_every.min(self.took * Self::SHARE)
+    }
+
+    fn save(&mut self, place: &Place, learner: &Learner) -> Result<()> {
+        let start = Instant::now();
+        state::save(&self.job.out, place, learner)?;
+        (self.last, self.took) = (Instant::now(), start.elapsed());
+        Ok(())
+    }
 }
 
 /// Writes the best weights so far.

@@ -86,19 +86,23 @@ impl<'a> Lessons<'a> {
         picked: &Tensor,
     ) -> Result<Lesson> {
         let device = self.job.device;
-        let targets = self.photos.targets.index_select(0, picked);
-        let targets = targets.to_device(device).onehot(self.classes as i64);
-        let targets = targets.to_kind(Kind::Float);
+        let shares = |targets: &Tensor| targets.onehot(self.classes as i64).to_kind(Kind::Float);
         if let Some(views) = &self.views {
             let (values, taught) = views.pick(epoch, picked, device)?;
+            let targets = self
+                .photos
+                .targets
+                .index_select(0, picked)
+                .to_device(device);
             return Ok(Lesson {
                 values,
-                targets,
+                targets: shares(&targets),
                 taught,
             });
         }
         let recipe = &self.job.recipe;
-        let pixels = self.photos.pixels.index_select(0, picked).to_device(device);
+        let (pixels, targets) = self.photos.pick(picked, device);
+        let targets = shares(&targets);
         let size = self.job.preprocess.width as usize;
         let photos = augment(&pixels, size, &recipe.augmentation);
         let (photos, targets) = mixed(photos, targets, recipe);

@@ -10,41 +10,48 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// One learned tensor with its moments.
+/// A learned tensor's place among the values of its group.
 struct Slot {
     name: String,
     tensor: Tensor,
+    from: i64,
+}
+
+/// Tensors that are updated alike, their values one behind the other.
+struct Group {
+    slots: Vec<Slot>,
+    values: Tensor,
     mean: Tensor,
     square: Tensor,
-    decays: bool,
+    decay: f64,
 }
 
 /// AdamW over a list of tensors.
 pub struct AdamW {
-    slots: Vec<Slot>,
-    weight_decay: f64,
+    groups: Vec<Group>,
     step: i32,
 }
 
+/// What a loss asks of every learned tensor.
+pub struct Gradients(Vec<Tensor>);
+
 impl AdamW {
-    /// Over all tensors that want gradients. Kernels (two dimensions and more) decay, vectors do not.
+    /// Over all tensors that want gradients, which then share their memory: a step is a few operations on all of them at
+    /// once, not a few on each. Kernels (two dimensions and more) decay, vectors do not.
     pub fn new<'a>(
         tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
         weight_decay: f64,
     ) -> AdamW {
-        let slots = tensors
+        let learned = tensors.into_iter().filter(|(_, t)| t.requires_grad());
+        let (kernels, vectors) = learned.partition(|(_, t)| t.dim() > 1);
+        let groups = [(kernels, weight_decay), (vectors, 0.0)];
+        let groups = groups
             .into_iter()
-            .filter(|(_, t)| t.requires_grad())
-            .map(|(name, t)| Slot {
-                name: name.to_owned(),
-                tensor: t.shallow_clone(),
-                mean: t.zeros_like().detach(),
-                square: t.zeros_like().detach(),
-                decays: t.dim() > 1,
-            });
+            .filter(|(tensors, _): &(Vec<_>, f64)| !tensors.is_empty());
         AdamW {
-            slots: slots.collect(),
-            weight_decay,
+            groups: groups
+                .map(|(tensors, decay)| Group::new(&tensors, decay))
+                .collect(),
             step: 0,
         }
     }
@@ -55,10 +62,14 @@ impl AdamW {
     }
 
     /// Name, first and second moment of every tensor.
-    pub fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
-        self.slots
-            .iter()
-            .map(|slot| (slot.name.as_str(), &slot.mean, &slot.square))
+    pub fn moments(&self) -> impl Iterator<Item = (&str, Tensor, Tensor)> {
+        self.groups.iter().flat_map(|group| {
+            let slots = group.slots.iter();
+            slots.map(|slot| {
+                let [mean, square] = [&group.mean, &group.square].map(|all| slot.of(all));
+                (slot.name.as_str(), mean, square)
+            })
+        })
     }
 
     /// Goes on after `steps` steps with the moments that `of` gives for each name.
@@ -67,10 +78,12 @@ impl AdamW {
         steps: i32,
         of: impl Fn(&str) -> Result<(Tensor, Tensor)>,
     ) -> Result<()> {
-        for slot in &mut self.slots {
-            let (mean, square) = of(&slot.name)?;
-            let device = slot.tensor.device();
-            (slot.mean, slot.square) = (mean.to_device(device), square.to_device(device));
+        for group in &self.groups {
+            for slot in &group.slots {
+                let (mean, square) = of(&slot.name)?;
+                slot.of(&group.mean).f_copy_(&mean)?;
+                slot.of(&group.square).f_copy_(&square)?;
+            }
         }
         self.step = steps;
         Ok(())
@@ -83,32 +96,86 @@ impl AdamW {
     }
 
     /// The gradients of `loss`, for [`step`](AdamW::step).
-    pub fn gradients(&self, loss: &Tensor) -> Vec<Tensor> {
+    pub fn gradients(&self, loss: &Tensor) -> Gradients {
         // Handed over instead of added to gradients that are zeroed for it.
-        let learned: Vec<&Tensor> = self.slots.iter().map(|slot| &slot.tensor).collect();
-        Tensor::run_backward(&[loss], &learned, false, false)
+        let slots = self.groups.iter().flat_map(|group| &group.slots);
+        let learned: Vec<&Tensor> = slots.map(|slot| &slot.tensor).collect();
+        let mut gradients = Tensor::run_backward(&[loss], &learned, false, false).into_iter();
+        let of_groups = self
+            .groups
+            .iter()
+            .map(|group| one_behind_the_other(gradients.by_ref().take(group.slots.len())));
+        Gradients(of_groups.collect())
     }
 
     /// Applies gradients at `learning_rate`.
-    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) {
+    pub fn step(&mut self, gradients: &Gradients, learning_rate: f64) {
         self.step += 1;
         let (correction_1, correction_2) =
             (1.0 - BETA_1.powi(self.step), 1.0 - BETA_2.powi(self.step));
         no_grad(|| {
-            for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
-                if slot.decays {
-                    let _ = slot
-                        .tensor
-                        .g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
+            for (group, gradient) in self.groups.iter_mut().zip(&gradients.0) {
+                if group.decay > 0.0 {
+                    let _ = group
+                        .values
+                        .g_mul_scalar_(1.0 - learning_rate * group.decay);
                 }
-                let _ = slot.mean.lerp_(gradient, 1.0 - BETA_1);
-                let _ = slot.square.lerp_(&gradient.square(), 1.0 - BETA_2);
-                let divisor = (&slot.square / correction_2).sqrt_() + EPSILON;
-                let step = (&slot.mean / divisor) * (-learning_rate / correction_1);
-                let _ = slot.tensor.g_add_(&step);
+                let _ = group.mean.lerp_(gradient, 1.0 - BETA_1);
+                let _ = group.square.lerp_(&gradient.square(), 1.0 - BETA_2);
+                let divisor = (&group.square / correction_2).sqrt_() + EPSILON;
+                let step = (&group.mean / divisor) * (-learning_rate / correction_1);
+                let _ = group.values.g_add_(&step);
             }
         });
     }
+}
+
+impl Gradients {
+    /// Adds those of another part of the batch.
+    pub fn add(&mut self, other: &Gradients) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            let _ = mine.g_add_(theirs);
+        }
+    }
+}
+
+impl Group {
+    fn new(tensors: &[(&str, &Tensor)], decay: f64) -> Group {
+        let values = one_behind_the_other(tensors.iter().map(|(_, tensor)| tensor.detach()));
+        let mut from = 0;
+        let slots = tensors.iter().map(|&(name, tensor)| {
+            let mut slot = Slot {
+                name: name.to_owned(),
+                tensor: tensor.shallow_clone(),
+                from,
+            };
+            let place = slot.of(&values);
+            slot.tensor.set_data(&place);
+            from += tensor.numel() as i64;
+            slot
+        });
+        Group {
+            slots: slots.collect(),
+            mean: values.zeros_like(),
+            square: values.zeros_like(),
+            values,
+            decay,
+        }
+    }
+}
+
+impl Slot {
+    /// This tensor's part of what stands one behind the other, in its shape.
+    fn of(&self, all: &Tensor) -> Tensor {
+        let length = self.tensor.numel() as i64;
+        all.narrow(0, self.from, length).view_(self.tensor.size())
+    }
+}
+
+/// All values of some tensors, in one row.
+pub(super) fn one_behind_the_other(tensors: impl IntoIterator<Item = Tensor>) -> Tensor {
+    let rows = tensors.into_iter().map(|tensor| tensor.reshape([-1]));
+    Tensor::cat(&rows.collect::<Vec<_>>(), 0)
 }
 
 #[cfg(test)]

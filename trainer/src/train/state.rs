@@ -217,8 +217,8 @@ pub(super) fn save(out: &Path, place: &Place, learner: &Learner) -> Result<()> {
         tensors.insert(format!("average/{name}"), array);
     }
     for (name, mean, square) in learner.adamw.moments() {
-        tensors.insert(format!("mean/{name}"), to_array(mean)?);
-        tensors.insert(format!("square/{name}"), to_array(square)?);
+        tensors.insert(format!("mean/{name}"), to_array(&mean)?);
+        tensors.insert(format!("square/{name}"), to_array(&square)?);
     }
     let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(place)?)]);
     weights::save(&out.join(STATE), &tensors, metadata)

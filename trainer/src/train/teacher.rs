@@ -83,26 +83,47 @@ pub fn name(path: &Path) -> String {
         .into_owned()
 }
 
+/// Logits of photos, shared among the processor's cores.
 fn logits(bundle: &Classifier, photos: &Tensor) -> Result<Tensor> {
     let engine = bundle.engine();
     let &[_, height, width, _] = engine.input_shape() else {
         unreachable!("checked when it was opened");
     };
-    let fitted = fitted(photos, height, width);
-    let count = fitted.size()[0] as usize;
-    let bytes = Vec::<u8>::try_from(fitted.flatten(0, -1))?;
-    let mut rows = Vec::with_capacity(count * engine.classes());
-    for photo in bytes.chunks_exact(height * width * 3) {
-        let input = Input::new(vec![1, height, width, 3], TensorData::U8(photo.to_vec()))?;
-        rows.extend(engine.run(&input).context("the teacher's run")?);
-    }
-    Ok(Tensor::from_slice(&rows).reshape([count as i64, engine.classes() as i64]))
+    let (bytes_a_photo, classes) = (height * width * 3, engine.classes());
+    let bytes = Vec::<u8>::try_from(fitted(photos, height, width).flatten(0, -1))?;
+    let count = bytes.len() / bytes_a_photo;
+    let mut answers = vec![0.0_f32; count * classes];
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = count.div_ceil(threads).max(1);
+    let answer = |bytes: &[u8], answers: &mut [f32]| -> Result<()> {
+        let photos = bytes.chunks_exact(bytes_a_photo);
+        for (photo, answer) in photos.zip(answers.chunks_exact_mut(classes)) {
+            let input = Input::new(vec![1, height, width, 3], TensorData::U8(photo.to_vec()))?;
+            answer.copy_from_slice(&engine.run(&input).context("the teacher's run")?);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let shares = bytes
+            .chunks(share * bytes_a_photo)
+            .zip(answers.chunks_mut(share * classes));
+        let running: Vec<_> = shares
+            .map(|(photos, answers)| scope.spawn(|| answer(photos, answers)))
+            .collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })?;
+    Ok(Tensor::from_slice(&answers).reshape([count as i64, classes as i64]))
 }
 
 /// Photos of this size, u8 on the CPU.
 fn fitted(photos: &Tensor, height: usize, width: usize) -> Tensor {
     let size = [height as i64, width as i64];
-    let photos = photos.to_device(Device::Cpu).to_kind(Kind::Float);
+    let photos = photos.to_kind(Kind::Float);
     let same = photos.size()[1..3] == size;
     let photos = if same {
         photos
@@ -115,5 +136,6 @@ fn fitted(photos: &Tensor, height: usize, width: usize) -> Tensor {
         .round()
         .clamp(0.0, 255.0)
         .to_kind(Kind::Uint8)
+        .to_device(Device::Cpu)
         .contiguous()
 }
