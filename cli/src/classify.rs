@@ -3,11 +3,13 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use etalase::decision::{class_named, is_familiar};
 use etalase::photo::{Measures, Orientation, Photo, Region};
-use etalase::{Advice, Answer, Classifier, Error, ErrorKind, files};
+use etalase::{Advice, Answer, Classifier, Error, ErrorKind, Verdict, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
+use crate::verdict::{Judged, sentence};
 use crate::{Outcome, labels, output};
 
 /// Tell what photos show (JPEG, PNG, WebP, GIF, BMP)
@@ -18,8 +20,12 @@ pub struct Args {
     /// How many classes to name, best first
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// One JSON object a photo on stdout: {"photo", "labels": [{"label", "score"}, …], "measures", "advice",
-    /// "notes", "decode_ms", "run_ms"} or {"photo", "error"}; labels are canonical class names
+    /// What the seller says the photos show, a canonical class name: tells whether they do
+    #[arg(long, value_name = "LABEL")]
+    declared: Option<String>,
+    /// One JSON object a photo on stdout: {"photo", "labels": [{"label", "score"}, …], "familiarity", "verdict": {"kind",
+    /// "reason", "suggested"}, "measures", "advice", "notes", "decode_ms", "run_ms"} or {"photo", "error"}; labels are
+    /// canonical class names, "verdict" comes with --declared
     #[arg(long)]
     json: bool,
     /// Language of the names shown to people, such as en or id
@@ -48,6 +54,10 @@ enum Line<'a> {
     Answer {
         photo: &'a str,
         labels: Vec<Label<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        familiarity: Option<f32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<Judged<'a>>,
         measures: Measures,
         advice: &'a [Advice],
         notes: Vec<String>,
@@ -66,11 +76,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         true => classifier.bundle().manifest().classes.as_slice(),
         false => labels::display_names(classifier.bundle(), &args.language),
     };
+    let classes = &classifier.bundle().manifest().classes;
+    let declared = args.declared.as_ref();
+    let declared = declared
+        .map(|label| class_named(label, classes))
+        .transpose()?;
     let mut outcome = Outcome::Complete;
     for path in &args.photos {
         let photo = &*path.to_string_lossy();
-        match answer(&classifier, path, args) {
-            Ok(answer) => {
+        let answered = answer(&classifier, path, args).and_then(|answer| {
+            let verdict = declared.map(|declared| classifier.verdict(&answer, declared));
+            Ok((answer, verdict.transpose()?))
+        });
+        match answered {
+            Ok((answer, verdict)) => {
                 let labels = answer
                     .top(args.top as usize)
                     .into_iter()
@@ -83,6 +102,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                     output::json(&Line::Answer {
                         photo,
                         labels,
+                        familiarity: answer.familiarity,
+                        verdict: verdict.map(|verdict| Judged::new(verdict, classes)),
                         measures: answer.measures,
                         advice: &answer.advice,
                         notes: answer.notes.iter().map(ToString::to_string).collect(),
@@ -90,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                         run_ms: answer.run_ms,
                     })?;
                 } else {
-                    show(photo, &labels, &answer, names)?;
+                    show(photo, &labels, &answer, verdict, names)?;
                 }
             }
             Err(error) => {
@@ -160,6 +181,7 @@ fn show(
     photo: &str,
     labels: &[Label<'_>],
     answer: &Answer,
+    verdict: Option<Verdict>,
     names: &[String],
 ) -> anyhow::Result<()> {
     output::line(format_args!(
@@ -175,6 +197,11 @@ fn show(
                 .to_string()
                 .trim_end(),
         )?;
+    }
+    if let Some(verdict) = verdict {
+        output::line(format_args!("  {}", sentence(verdict, names)))?;
+    } else if answer.familiarity.is_some_and(|f| !is_familiar(f)) {
+        output::line("  unlike the photos that the network knows: its answer means little")?;
     }
     if !answer.advice.is_empty() {
         let remarks: Vec<&str> = answer.advice.iter().map(|advice| advice.as_str()).collect();

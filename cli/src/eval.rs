@@ -1,12 +1,15 @@
 //! `etalase eval`: accuracy, calibration and confusion over a folder of photos per
-//! class. Photos are classified on all cores; figures don't depend on how many.
+//! class; with `--verify` how good verdicts are. Photos are classified on all cores;
+//! figures don't depend on how many.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use etalase::evaluation::{Evaluation, LabelledPhoto, Metrics, photo_folders};
+use etalase::evaluation::{
+    Evaluation, LabelledPhoto, Metrics, Seen, Verification, photo_folders, photos_in, verification,
+};
 use etalase::{Answer, Classifier, files};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,6 +25,13 @@ pub struct Args {
     /// "confusion" (rows true, columns predicted), "skipped"}
     #[arg(long)]
     json: bool,
+    /// Measure verdicts on declarations instead: {"coverage", "verify_precision", "mismatch_auroc", "unfamiliar_auroc",
+    /// "unfamiliar_fpr95", "ece", …}. Every photo is declared rightly, and as what its class is most often taken for
+    #[arg(long)]
+    verify: bool,
+    /// With --verify: photos of other things, which should be unfamiliar; a folder of them, or a folder per kind
+    #[arg(long, value_name = "DIR2", requires = "verify")]
+    unfamiliar: Option<PathBuf>,
     /// Also write photo,label,predicted,score for every photo that was classified
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -49,7 +59,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
 
-    let answers = classify_all(&classifier, &photos);
+    let files: Vec<&Path> = photos
+        .iter()
+        .map(|(photo, _)| photo.path.as_path())
+        .collect();
+    let answers = classify_all(&classifier, &files);
+    if args.verify {
+        let known = photos
+            .iter()
+            .map(|(_, class)| *class)
+            .zip(answers)
+            .collect();
+        return verify(args, &classifier, known, &foreign);
+    }
     let mut csv = String::from("photo,label,predicted,score\n");
     let mut outcome = match foreign.is_empty() {
         true => Outcome::Complete,
@@ -84,6 +106,127 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// Measures verdicts on photos of known classes, and familiarity on others.
+fn verify(
+    args: &Args,
+    classifier: &Classifier,
+    known: Vec<(usize, etalase::Result<Answer>)>,
+    foreign: &BTreeMap<String, usize>,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = match foreign.is_empty() {
+        true => Outcome::Complete,
+        false => Outcome::Partial,
+    };
+    let temperature = classifier.bundle().policy().temperature;
+    let mut keep = |answer: etalase::Result<Answer>| match answer {
+        Ok(answer) => Some(Seen {
+            plain: plain(&answer.scores, temperature),
+            scores: answer.scores,
+            familiarity: answer.familiarity,
+        }),
+        Err(error) => {
+            outcome = Outcome::Partial;
+            output::complain(&error);
+            None
+        }
+    };
+    let seen: Vec<(usize, Seen)> = known
+        .into_iter()
+        .filter_map(|(class, answer)| Some((class, keep(answer)?)))
+        .collect();
+    let others = match &args.unfamiliar {
+        Some(dir) => photos_below(dir)?,
+        None => Vec::new(),
+    };
+    let others: Vec<&Path> = others.iter().map(PathBuf::as_path).collect();
+    let others = classify_all(classifier, &others);
+    let others: Vec<Seen> = others.into_iter().filter_map(keep).collect();
+    let figures = verification(classifier.bundle().judge(), &seen, &others)?;
+    if args.json {
+        output::json(&figures)?;
+    } else {
+        show_verification(&figures)?;
+    }
+    Ok(outcome)
+}
+
+/// Scores before the temperature: what a plain softmax of the same logits gives.
+fn plain(scores: &[f32], temperature: f64) -> Vec<f32> {
+    let powers = scores
+        .iter()
+        .map(|&score| f64::from(score).powf(temperature));
+    let powers: Vec<f64> = powers.collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| (power / sum) as f32).collect()
+}
+
+/// Photos of a folder, or of the folders in it.
+fn photos_below(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let flat = photos_in(dir)?;
+    if !flat.is_empty() {
+        return Ok(flat);
+    }
+    let photos = photo_folders(dir)?;
+    Ok(photos.into_iter().map(|photo| photo.path).collect())
+}
+
+fn show_verification(figures: &Verification) -> anyhow::Result<()> {
+    let percent = |part: f64| format!("{:.2} %", part * 100.0);
+    let lines = [
+        ("photos", figures.photos.to_string()),
+        ("accuracy", percent(figures.accuracy)),
+        ("calibration", format!("{:.4} expected error", figures.ece)),
+        ("  plain softmax", format!("{:.4}", figures.ece_softmax)),
+        ("mismatch AUROC", format!("{:.4}", figures.mismatch_auroc)),
+        (
+            "  plain softmax",
+            format!("{:.4}", figures.mismatch_auroc_softmax),
+        ),
+    ];
+    for (name, value) in lines {
+        output::line(format_args!("{name:<22}{value}"))?;
+    }
+    for (what, found) in [
+        (
+            "declared as what its class is taken for",
+            &figures.declarations,
+        ),
+        ("declared as its own best wrong class", &figures.hardest),
+    ] {
+        output::line(format_args!("{what}:"))?;
+        output::line(format_args!(
+            "  match right {}, mismatch right {}; right declarations matched {}, wrong ones found {}",
+            percent(found.match_precision),
+            percent(found.mismatch_precision),
+            percent(found.coverage),
+            percent(found.mismatch_coverage)
+        ))?;
+    }
+    for (name, share) in [
+        ("familiar", figures.familiar),
+        ("  of other things", figures.unfamiliar_passing),
+    ] {
+        if let Some(share) = share {
+            output::line(format_args!("{name:<22}{}", percent(share)))?;
+        }
+    }
+    let of = |auroc: Option<f64>, passing: Option<f64>| Some((auroc?, passing?));
+    let ours = of(figures.unfamiliar_auroc, figures.unfamiliar_fpr95);
+    let softmax = of(
+        figures.unfamiliar_auroc_softmax,
+        figures.unfamiliar_fpr95_softmax,
+    );
+    for (name, found) in [("unfamiliar AUROC", ours), ("  plain softmax", softmax)] {
+        if let Some((auroc, passing)) = found {
+            output::line(format_args!(
+                "{name:<22}{auroc:.4}, {} pass where 95 % of the known do",
+                percent(passing)
+            ))?;
+        }
+    }
+    Ok(())
+}
+
 /// Photos with the number of their class, and how many there are by each label that
 /// is no class.
 fn sort_out(
@@ -103,10 +246,7 @@ fn sort_out(
 
 /// Classifies every photo, on all cores, with a progress bar on a terminal. Answers
 /// come in the order of the photos, so that sums of floats don't depend on threads.
-fn classify_all(
-    classifier: &Classifier,
-    photos: &[(LabelledPhoto, usize)],
-) -> Vec<etalase::Result<Answer>> {
+fn classify_all(classifier: &Classifier, photos: &[&Path]) -> Vec<etalase::Result<Answer>> {
     let style = "{bar:30} {pos}/{len} photos, {per_sec}, {eta} left";
     // indicatif draws on stderr, and nothing where that is no terminal.
     let progress = ProgressBar::new(photos.len() as u64)
@@ -120,14 +260,13 @@ fn classify_all(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some((photo, _)), Some(place)) = (photos.get(index), answers.get(index))
-                    else {
+                    let (Some(path), Some(place)) = (photos.get(index), answers.get(index)) else {
                         break;
                     };
-                    let answer = files::read(&photo.path).and_then(|bytes| {
+                    let answer = files::read(path).and_then(|bytes| {
                         classifier
                             .classify(&bytes)
-                            .map_err(|error| error.context(photo.path.display()))
+                            .map_err(|error| error.context(path.display()))
                     });
                     // Each place is visited once, so it is empty.
                     let _ = place.set(answer);

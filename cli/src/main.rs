@@ -13,11 +13,13 @@ mod classify;
 mod eval;
 mod inspect;
 mod labels;
+mod listing;
 mod output;
 mod pack;
 mod preprocess_spec;
 mod repack;
 mod run;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Classify(classify::Args),
+    Listing(listing::Args),
     Eval(eval::Args),
     Bench(bench::Args),
     Run(run::Args),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     // clap ends wrong usage itself, with status 2.
     let result = match Cli::parse().command {
         Command::Classify(args) => classify::run(&args),
+        Command::Listing(args) => listing::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),

@@ -1,12 +1,10 @@
-//! A bundle ready to answer: photo in, scores out.
-//!
-//! What the app does with the scores (a threshold, a comparison with what the
-//! seller says) is left to it; this gives every class its score.
+//! A bundle ready to answer: photo in; out every class's score, whether the photo is a familiar one, and whether it fits
+//! what its seller declared.
 
 use std::time::Instant;
 
 use crate::bundle::Bundle;
-use crate::decision::{self, Advice};
+use crate::decision::{self, Advice, Fused, Said, Verdict};
 use crate::engine::{Backend, Engine, EngineOptions, TensorType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::photo::{Measures, Note, Photo};
@@ -23,8 +21,12 @@ pub struct Classifier {
 /// One photo's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// A score per class, 0 to 1, summing to 1, in the order of the classes.
+    /// A score per class, 0 to 1, summing to 1, in the order of the classes: calibrated where the bundle's policy has a
+    /// temperature.
     pub scores: Vec<f32>,
+    /// 0 (nothing that the network knows) to 1 (as in training), familiar from 0.5 on; `None` where the bundle doesn't
+    /// tell.
+    pub familiarity: Option<f32>,
     /// What can be said about the photo as a photo.
     pub measures: Measures,
     /// What the bundle's policy makes of them.
@@ -35,6 +37,32 @@ pub struct Answer {
     pub decode_ms: f64,
     /// From there to the scores, milliseconds.
     pub run_ms: f64,
+}
+
+/// What the network says of a photo, before the bundle's policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// One per class.
+    pub logits: Vec<f32>,
+    /// What the network's last layer reads, up to a factor; empty where there are none or nobody asked.
+    pub features: Vec<f32>,
+    /// What can be said about the photo as a photo.
+    pub measures: Measures,
+    /// What about the photo could not be followed.
+    pub notes: Vec<Note>,
+    /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
+    pub decode_ms: f64,
+    /// From there to the logits, milliseconds.
+    pub run_ms: f64,
+}
+
+/// One listing's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// What its photos say together, and which of them is odd.
+    pub fused: Fused,
+    /// On what was declared, if something was.
+    pub verdict: Option<Verdict>,
 }
 
 impl Answer {
@@ -76,6 +104,13 @@ impl Classifier {
                 engine.input_shape()
             ));
         }
+        let features = bundle.judge().features();
+        if features != 0 && features != engine.features() {
+            return contradiction(format!(
+                "class_means.bin has {features} features a class, the network {}",
+                engine.features()
+            ));
+        }
         Ok(Classifier { bundle, engine })
     }
 
@@ -101,19 +136,90 @@ impl Classifier {
     /// Classifies a photo: encoded or pixels, turned, or a region of it. Any thread.
     ///
     /// # Errors
-    /// As [`Photo::fit`]; `Model` where the network fails.
+    /// As [`Photo::fit`]; `Model` where the network fails or its logits are no numbers.
     pub fn classify_photo(&self, photo: &Photo<'_>) -> Result<Answer> {
+        let judge = self.bundle.judge();
+        let evidence = self.run(photo, judge.features())?;
+        Ok(Answer {
+            scores: judge.scores(&evidence.logits)?,
+            familiarity: judge.familiarity(&evidence.logits, &evidence.features),
+            advice: self.bundle.policy().advice(&evidence.measures),
+            measures: evidence.measures,
+            notes: evidence.notes,
+            decode_ms: evidence.decode_ms,
+            run_ms: evidence.run_ms,
+        })
+    }
+
+    /// Logits and features of a photo, to fit a policy to. Any thread.
+    ///
+    /// # Errors
+    /// As [`Photo::fit`]; `Model` where the network fails.
+    pub fn evidence(&self, photo: &Photo<'_>) -> Result<Evidence> {
+        self.run(photo, self.engine.features())
+    }
+
+    /// Whether a photo's answer fits the class that was declared, an index of the classes
+    /// ([`decision::class_named`] finds it).
+    ///
+    /// # Errors
+    /// `InvalidArgument` where `declared` is no class, or the bundle's policy has no thresholds.
+    pub fn verdict(&self, answer: &Answer, declared: usize) -> Result<Verdict> {
+        self.check_class(declared)?;
+        let judge = self.bundle.judge();
+        judge.verdict(&answer.scores, answer.familiarity, declared)
+    }
+
+    /// Several photos of one listing as one answer, and whether it fits what was declared.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where there is no photo; otherwise as [`Classifier::verdict`].
+    pub fn listing(&self, photos: &[Answer], declared: Option<usize>) -> Result<Listing> {
+        let judge = self.bundle.judge();
+        let said: Vec<Said> = photos
+            .iter()
+            .map(|answer| Said {
+                scores: answer.scores.clone(),
+                familiarity: answer.familiarity,
+            })
+            .collect();
+        let fused = judge.fuse(&said)?;
+        let verdict = declared.map(|declared| {
+            self.check_class(declared)?;
+            judge.verdict(&fused.scores, fused.familiarity, declared)
+        });
+        Ok(Listing {
+            verdict: verdict.transpose()?,
+            fused,
+        })
+    }
+
+    fn check_class(&self, class: usize) -> Result<()> {
+        let classes = self.bundle.manifest().classes.len();
+        match class < classes {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("class {class} of {classes}"),
+            )),
+        }
+    }
+
+    fn run(&self, photo: &Photo<'_>, features: usize) -> Result<Evidence> {
         let start = Instant::now();
         let preprocess = &self.bundle.manifest().preprocess;
         let fitted = preprocess.fit(photo)?;
         let (measures, notes) = (fitted.measures, fitted.notes);
         let tensor = preprocess.tensor(fitted.image)?;
         let decoded = Instant::now();
-        let scores = decision::softmax(&self.engine.run(&tensor)?)?;
+        let mut logits = vec![0.0; self.engine.classes()];
+        let mut features = vec![0.0; features];
+        self.engine
+            .run_with_features(&tensor, &mut logits, &mut features, None)?;
         let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
-        Ok(Answer {
-            scores,
-            advice: self.bundle.policy().advice(&measures),
+        Ok(Evidence {
+            logits,
+            features,
             measures,
             notes,
             decode_ms: ms(start, decoded),

@@ -1,7 +1,7 @@
 //! Etalase tells a marketplace app what a seller's photo shows, on the phone.
 //!
 //! This crate holds all that runs there: [`photo`] decodes and resizes,
-//! [`engine`] runs a network, [`decision`] turns its logits into scores,
+//! [`engine`] runs a network, [`decision`] turns its logits into scores and verdicts,
 //! [`bundle`] is the one file that carries a network with everything it needs,
 //! and [`Classifier`] puts them together. `evaluation` (a feature) measures a
 //! classifier over folders of photos. Nothing here knows who calls it.
@@ -21,8 +21,8 @@ pub mod photo;
 pub mod preprocess;
 
 pub use bundle::{Bundle, BundleWriter, Manifest};
-pub use classifier::{Answer, Classifier};
-pub use decision::{Advice, Policy};
+pub use classifier::{Answer, Classifier, Evidence, Listing};
+pub use decision::{Advice, Policy, Verdict, VerdictKind};
 pub use engine::{Engine, EngineOptions, Tensor, TensorData, TensorType};
 pub use error::{Error, ErrorKind, Result};
 pub use photo::{Fit, Image, Photo, Pixels};

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod network;
 pub mod out_of_fold;
 pub mod pack;
+pub mod policy;
 pub mod predictions;
 pub mod pretrained;
 pub mod progress;

@@ -6,17 +6,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use etalase::decision::softmax;
 use etalase::evaluation::{Evaluation, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::policy::Known;
 
 /// Name of the figures in a folder.
 pub const CROSS_VALIDATION: &str = "cross_validation.json";
 /// Every photo's logits, beside them.
 pub const OUT_OF_FOLD: &str = "out_of_fold.csv";
+
+/// What stands before the logits.
+const COLUMNS: [&str; 4] = ["photo", "sender", "fold", "label"];
 
 /// The answer to one photo.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,9 +102,8 @@ pub fn measure(answers: &[Answer], classes: &[String]) -> Result<CrossValidation
 /// Writes `photo,sender,fold,label` and a logit a class, a line a photo.
 pub fn write(path: &Path, answers: &[Answer], classes: &[String]) -> Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let columns = ["photo", "sender", "fold", "label"];
     writer.write_record(
-        columns
+        COLUMNS
             .into_iter()
             .chain(classes.iter().map(String::as_str)),
     )?;
@@ -120,6 +123,38 @@ pub fn write(path: &Path, answers: &[Answer], classes: &[String]) -> Result<()> 
     let text = writer.into_inner();
     let text = text.with_context(|| format!("cannot write {}", path.display()))?;
     files::write(path, &text)
+}
+
+/// Reads the answers back, for these classes in this order.
+pub fn read(path: &Path, classes: &[String]) -> Result<Vec<Known>> {
+    let text = etalase::files::read(path)?;
+    let name = || path.display().to_string();
+    let mut reader = csv::Reader::from_reader(text.as_slice());
+    let header = reader.headers().with_context(name)?.clone();
+    let theirs: Vec<&str> = header.iter().skip(COLUMNS.len()).collect();
+    ensure!(
+        theirs == classes,
+        "{} tells of the classes {}; the bundle's are {}",
+        name(),
+        theirs.join(", "),
+        classes.join(", ")
+    );
+    let answer = |row: csv::Result<csv::StringRecord>| -> Result<Known> {
+        let row = row?;
+        let label = row.get(3).unwrap_or_default();
+        let class = classes.iter().position(|class| class == label);
+        let class = class.with_context(|| format!("{label:?} is no class"))?;
+        let logits = row.iter().skip(COLUMNS.len()).map(str::parse);
+        let logits = logits.collect::<std::result::Result<Vec<f32>, _>>()?;
+        ensure!(
+            logits.iter().all(|logit| logit.is_finite()),
+            "a logit of {} is no number",
+            row.get(0).unwrap_or_default()
+        );
+        Ok(Known { class, logits })
+    };
+    let answers = reader.records().map(answer).collect::<Result<Vec<_>>>();
+    answers.with_context(name)
 }
 
 #[cfg(test)]
@@ -154,7 +189,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(OUT_OF_FOLD);
         write(&path, &answers, &classes).unwrap();
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("photo,sender,fold,label,hat,shoe\nx.jpg,x,1,hat,1,0\n"));
+        let back = read(&path, &classes).unwrap();
+        let first = Known {
+            class: 0,
+            logits: vec![1.0, 0.0],
+        };
+        assert_eq!((back.len(), &back[0]), (4, &first));
+        let swapped = [classes[1].clone(), classes[0].clone()];
+        let error = read(&path, &swapped).unwrap_err().to_string();
+        assert!(error.contains("the bundle's are shoe, hat"), "{error}");
     }
 }

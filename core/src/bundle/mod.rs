@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::decision::{POLICY_VERSION, Policy};
+use crate::decision::{Judge, POLICY_VERSION, Policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
@@ -26,6 +26,7 @@ const PLAN: &str = "plan.bin";
 const LABELS: &str = "labels.json";
 const CARD: &str = "card.json";
 const POLICY: &str = "policy.json";
+const CLASS_MEANS: &str = "class_means.bin";
 
 /// An opened bundle, checked: format, hashes, manifest, labels, policy. Immutable, and free
 /// to be shared between threads.
@@ -37,6 +38,7 @@ pub struct Bundle {
     labels: BTreeMap<String, Vec<String>>,
     card: serde_json::Value,
     policy: Policy,
+    judge: Judge,
 }
 
 impl Bundle {
@@ -84,6 +86,12 @@ impl Bundle {
         manifest::check_labels(&labels, manifest.classes.len())?;
         let card = json(&file, &members, CARD)?;
         let policy = policy(&file, &members)?;
+        let means = members.iter().find(|member| member.name == CLASS_MEANS);
+        let means = means
+            .map(|means| format::member(&file, means))
+            .transpose()?;
+        let judge =
+            Judge::new(&policy, &manifest.classes, means).map_err(|error| error.context(POLICY))?;
         required(&file, &members, MODEL)?;
         Ok(Bundle {
             file,
@@ -93,6 +101,7 @@ impl Bundle {
             labels,
             card,
             policy,
+            judge,
         })
     }
 
@@ -111,9 +120,14 @@ impl Bundle {
         &self.card
     }
 
-    /// What is to be made of a photo's measures: `policy.json`, or the default where there is none.
+    /// What is to be made of answers and measures: `policy.json`, or the default where there is none.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The policy, ready to be applied to this bundle's classes.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     /// The network, an ONNX file's bytes.

@@ -87,9 +87,25 @@ fn a_policy_is_read_and_a_newer_one_refused() {
     assert_eq!(Bundle::from_bytes(again).expect("opens").policy(), &own);
 
     let with = |text: &str| writer().member("policy.json", text.into()).to_bytes();
-    let newer = with(r#"{"version": 2, "verify": {}}"#).expect_err("refused");
+    let newer = with(r#"{"version": 3, "listing": {}}"#).expect_err("refused");
     assert_eq!(newer.kind(), ErrorKind::BundleTooNew);
-    for bad in ["{}", "[]", r#"{"version": 1, "advice": {"dark": 1}}"#] {
+    let spread = r#"{"mean": 1, "deviation": 0.5}"#;
+    let familiarity = format!(
+        r#"{{"version": 2, "familiarity": {{"pass": 0.9, "threshold": -2, "largest_logit": {spread},
+        "likeness": {spread}}}}}"#
+    );
+    for bad in [
+        "{}",
+        "[]",
+        r#"{"version": 1, "advice": {"dark": 1}}"#,
+        r#"{"version": 2, "verifications": {}}"#,
+        r#"{"version": 2, "temperature": 0}"#,
+        // Of labels that the bundle doesn't have.
+        r#"{"version": 2, "verification": {"precision": 0.98, "match_from": {"sofa": 0.5}, "mismatch_ahead": 0.5,
+        "mismatch_ahead_confusable": 0.9, "confusable": {}}}"#,
+        // Without class_means.bin.
+        &familiarity,
+    ] {
         let error = with(bad).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Bundle, "{bad}");
         assert!(error.to_string().contains("policy.json"), "{error}");

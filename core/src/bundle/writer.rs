@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Bundle, CARD, LABELS, MANIFEST, MODEL, Manifest, PLAN, POLICY, format};
+use super::{Bundle, CARD, CLASS_MEANS, LABELS, MANIFEST, MODEL, Manifest, PLAN, POLICY, format};
 use crate::decision::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -63,14 +63,40 @@ impl BundleWriter {
         self
     }
 
-    /// Sets what is to be made of a photo's measures; without, readers use their default.
+    /// Sets what is to be made of answers and measures; without, readers use their default.
     ///
     /// # Errors
     /// `Bundle` where it cannot be written as JSON.
-    pub fn policy(mut self, policy: &Policy) -> Result<BundleWriter> {
-        self.more.retain(|(name, _)| name != POLICY);
-        self.more.push((POLICY.to_owned(), json(policy)?));
-        Ok(self)
+    pub fn policy(self, policy: &Policy) -> Result<BundleWriter> {
+        let bytes = json(policy)?;
+        Ok(self.instead(POLICY, bytes))
+    }
+
+    /// Sets the classes' mean features, as [`crate::decision::ClassMeans::bytes_of`] gives them; a policy of familiarity
+    /// needs them.
+    #[must_use]
+    pub fn class_means(self, bytes: Vec<u8>) -> BundleWriter {
+        self.instead(CLASS_MEANS, bytes)
+    }
+
+    fn instead(mut self, name: &str, bytes: Vec<u8>) -> BundleWriter {
+        self.more.retain(|(member, _)| member != name);
+        self.more.push((name.to_owned(), bytes));
+        self
+    }
+
+    /// Sets the bundle's version.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> BundleWriter {
+        self.manifest.version = version.into();
+        self
+    }
+
+    /// Sets the model card.
+    #[must_use]
+    pub fn card(mut self, card: serde_json::Value) -> BundleWriter {
+        self.card = card;
+        self
     }
 
     /// The whole file. Equal input gives equal bytes.

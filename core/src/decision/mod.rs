@@ -1,12 +1,22 @@
-//! From logits to scores and the best of them; [`Policy`] is what the bundle wants to be made of a photo's measures.
+//! From logits to what an app can act on: scores that hold as probabilities, whether a photo fits what its seller
+//! declared ([`Verdict`]), whether the network knows such photos at all (familiarity), several photos of one listing
+//! ([`Fused`]). [`Policy`] is what the bundle wants to be made of all this; [`Judge`] applies it.
 //!
 //! Softmax is ours, not the network's, for two reasons: tract 0.23.9 quantizes it
 //! wrongly, and our `exp` uses only operations that IEEE 754 fixes to the last bit,
 //! so equal logits give equal scores on every platform.
 
+mod familiarity;
+mod judge;
+mod listing;
 mod policy;
+mod verdict;
 
+pub use familiarity::{ClassMeans, FamiliarityPolicy, Spread, is_familiar};
+pub use judge::Judge;
+pub use listing::{Fused, Odd, Said};
 pub use policy::{Advice, AdvicePolicy, POLICY_VERSION, Policy};
+pub use verdict::{Reason, Verdict, VerdictKind, VerificationPolicy, class_named};
 
 use crate::error::{Error, ErrorKind, Result};
 

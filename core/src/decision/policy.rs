@@ -1,23 +1,40 @@
-//! What a bundle wants to be made of measures: from which on a photo is called too dark, blurred, too small.
+//! What a bundle wants to be made of its network's answers and of a photo's measures.
 //!
-//! The member `policy.json`: `{"version": 1, "advice": {"dark_below": 0.12, …}}`. A bundle without one gets
-//! the default, a threshold that is `null` gives no advice.
+//! The member `policy.json`: `{"version": 2, "advice": {"dark_below": 0.12, …}, "temperature": 0.74, "verification":
+//! {…}, "familiarity": {…}}`. A bundle without one gets the default, a threshold of advice that is `null` gives none.
 
 use serde::{Deserialize, Serialize};
 
+use super::familiarity::FamiliarityPolicy;
+use super::verdict::VerificationPolicy;
 use crate::photo::Measures;
 
-/// The newest version of `policy.json` that this library reads.
-pub const POLICY_VERSION: u32 = 1;
+/// The newest version of `policy.json` that this library reads. Version 1 knew advice alone.
+pub const POLICY_VERSION: u32 = 2;
 
 /// How a bundle's answers are to be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// At most [`POLICY_VERSION`].
     pub version: u32,
     /// When a photo deserves a remark.
     #[serde(default)]
     pub advice: AdvicePolicy,
+    /// Logits are divided by it before softmax, so that scores hold as probabilities (Guo et al. 2017,
+    /// arXiv:1706.04599).
+    #[serde(default = "one")]
+    pub temperature: f64,
+    /// What verdicts go by; without, none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationPolicy>,
+    /// What is familiar; without, nothing is said of it. Needs the bundle's member `class_means.bin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub familiarity: Option<FamiliarityPolicy>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// Thresholds of [`Measures`].
@@ -41,6 +58,9 @@ impl Default for Policy {
         Policy {
             version: POLICY_VERSION,
             advice: AdvicePolicy::default(),
+            temperature: one(),
+            verification: None,
+            familiarity: None,
         }
     }
 }
@@ -162,13 +182,13 @@ mod tests {
         });
         assert_eq!(policy.advice(&framed), [Advice::Framed]);
         let strict = Policy {
-            version: 1,
             advice: AdvicePolicy {
                 small_below_px: Some(301),
                 bright_above: Some(0.4),
                 framed_above: None,
                 ..AdvicePolicy::default()
             },
+            ..Policy::default()
         };
         assert_eq!(
             strict.advice(&framed),

@@ -211,6 +211,16 @@ impl Engine {
         self.classes
     }
 
+    /// How many features [`Engine::run_with_features`] gives: what the last layer with weights reads, if that is a
+    /// vector; else 0.
+    pub fn features(&self) -> usize {
+        match &self.inner {
+            Inner::Program { program, .. } => program.features(),
+            #[cfg(feature = "onnx")]
+            Inner::Tract { engine, .. } => engine.features,
+        }
+    }
+
     /// The instruction set that the network runs on, as [`isa`] names them, or `tract`.
     pub fn isa(&self) -> &'static str {
         match &self.inner {
@@ -255,6 +265,31 @@ impl Engine {
         logits: &mut [f32],
         cancel: Option<&AtomicBool>,
     ) -> Result<()> {
+        self.run_with_features(input, logits, &mut [], cancel)
+    }
+
+    /// As [`Engine::run_into`], and gives the network's features as well, up to a factor above 0 that is the same for
+    /// every run: [`Engine::features`] of them, or none where `features` is empty.
+    ///
+    /// # Errors
+    /// As [`Engine::run_into`]; `InvalidArgument` where `features` has another length.
+    pub fn run_with_features(
+        &self,
+        input: &Tensor,
+        logits: &mut [f32],
+        features: &mut [f32],
+        cancel: Option<&AtomicBool>,
+    ) -> Result<()> {
+        if !features.is_empty() && features.len() != self.features() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "room for {} of {} features",
+                    features.len(),
+                    self.features()
+                ),
+            ));
+        }
         let (wanted_type, wanted_shape) = (self.input_type(), self.input_shape());
         if input.data().kind() != wanted_type || input.shape() != wanted_shape {
             return Err(Error::new(
@@ -272,13 +307,13 @@ impl Engine {
                 let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
                 let taken = spare().pop();
                 let mut scratch = taken.unwrap_or_else(|| program.scratch());
-                let done = program.run(&mut scratch, values(input), logits, cancel);
+                let done = program.run(&mut scratch, values(input), logits, features, cancel);
                 spare().push(scratch);
                 done
             }
             #[cfg(feature = "onnx")]
             Inner::Tract { engine, .. } => {
-                let scores = engine.run(input)?;
+                let scores = engine.run(input, features)?;
                 if scores.len() != logits.len() {
                     return Err(Error::new(
                         ErrorKind::InvalidArgument,

@@ -106,6 +106,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<OnnxFile> {
     })
 }
 
+/// The tensor that the last node with weights reads: between it and the output only the shape or the number format
+/// changes.
+pub(super) fn features_name(file: &OnnxFile) -> Option<String> {
+    let graph = file.model.graph.as_ref()?;
+    let mut wanted = &file.output_name;
+    // As many steps as there are nodes: a file may hold a circle.
+    for _ in &graph.node {
+        let maker = graph.node.iter().find(|n| n.output.contains(wanted))?;
+        let input = maker.input.first()?;
+        match maker.op_type.as_str() {
+            "Gemm" | "MatMul" | "Conv" => return Some(input.clone()),
+            "Add" | "Flatten" | "Reshape" | "Squeeze" | "QuantizeLinear" | "DequantizeLinear"
+            | "Identity" | "Softmax" => wanted = input,
+            _ => return None,
+        }
+    }
+    None
+}
+
 fn not_a_classifier(what: &str, wanted: &str, names: &[&str]) -> Error {
     let list = match names {
         [] => "none".to_owned(),

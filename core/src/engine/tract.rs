@@ -23,6 +23,8 @@ pub(super) struct TractEngine {
     pub(super) input_type: TensorType,
     pub(super) input_shape: Vec<usize>,
     pub(super) classes: usize,
+    /// How many features a run gives beside the scores; 0: none.
+    pub(super) features: usize,
 }
 
 /// The longest text taken over from tract: it may hold a whole node's dump.
@@ -31,6 +33,7 @@ const MAX_CAUSE_CHARS: usize = 300;
 impl TractEngine {
     pub(super) fn from_onnx(bytes: &[u8], options: &EngineOptions) -> Result<TractEngine> {
         let mut file = onnx::read(bytes)?;
+        let features_name = onnx::features_name(&file);
         if let Some(graph) = &mut file.model.graph {
             softmax::disarm(graph)?;
         }
@@ -39,17 +42,23 @@ impl TractEngine {
                 // Hints made for a symbolic batch would contradict the bound one.
                 .with_ignore_value_info(true);
             check_operators(&importer, &file.model)?;
-            let parsed = importer
+            let mut parsed = importer
                 .parse(&file.model, None)
                 .map_err(|error| refused("the network cannot be read", &error))?;
             if let Some(name) = parsed.unresolved_inputs.first() {
                 return Err(failed(format!("tensor {name:?} comes from no node")));
+            }
+            if let Some(features) = &features_name
+                && let Some(outlet) = parsed.model.find_outlet_label(features)
+            {
+                parsed.model.outputs.push(outlet);
             }
             let model = parsed
                 .model
                 .into_optimized()
                 .map_err(|error| refused("the network cannot be prepared", &error))?;
             let classes = classes(&model, &file.output_name)?;
+            let features = features(&model);
             let mut run_options = RunOptions::default();
             if options.threads > 1 {
                 run_options.executor = Some(Executor::multithread(options.threads));
@@ -63,12 +72,14 @@ impl TractEngine {
                 input_type: file.input_type,
                 input_shape: file.input_shape,
                 classes,
+                features,
             })
         })
     }
 
-    /// Runs on a tensor that was checked against the input's type and shape.
-    pub(super) fn run(&self, input: &Tensor) -> Result<Vec<f32>> {
+    /// Runs on a tensor that was checked against the input's type and shape; gives the scores, and the features into
+    /// `features` unless that is empty.
+    pub(super) fn run(&self, input: &Tensor, features: &mut [f32]) -> Result<Vec<f32>> {
         catch_panic(ErrorKind::Model, "the network", || {
             let failed_to_run = |error: &TractError| refused("the network failed", error);
             let shape = input.shape();
@@ -95,6 +106,15 @@ impl TractEngine {
                     logits.len(),
                     self.classes
                 )));
+            }
+            if let (false, Some(read)) = (features.is_empty(), outputs.get(1)) {
+                let read = read
+                    .to_plain_array_view::<f32>()
+                    .map_err(|error| failed_to_run(&error))?;
+                features
+                    .iter_mut()
+                    .zip(read.iter())
+                    .for_each(|(to, &from)| *to = from);
             }
             Ok(logits)
         })
@@ -204,6 +224,20 @@ fn classes(model: &TypedModel, name: &str) -> Result<usize> {
         )));
     }
     Ok(classes)
+}
+
+/// How many values the second output holds, where it is a vector.
+fn features(model: &TypedModel) -> usize {
+    let second = model.outputs.get(1);
+    let Some(fact) = second.and_then(|_| model.output_fact(1).ok()) else {
+        return 0;
+    };
+    let shape = fact.shape.as_concrete().unwrap_or_default();
+    let vector = shape.iter().filter(|&&side| side != 1).count() <= 1;
+    match vector && fact.datum_type == f32::datum_type() {
+        true => shape.iter().product(),
+        false => 0,
+    }
 }
 
 /// tract's error as ours: its chain of contexts in one line of bounded length.

@@ -35,15 +35,10 @@ pub fn photo_folders(dir: &Path) -> Result<Vec<LabelledPhoto>> {
             let message = format!("{}: the folder's name is not UTF-8", folder.display());
             return Err(Error::new(ErrorKind::Io, message));
         };
-        photos.extend(
-            entries(folder)?
-                .into_iter()
-                .filter(|path| is_photo(path) && path.is_file())
-                .map(|path| LabelledPhoto {
-                    path,
-                    label: label.to_owned(),
-                }),
-        );
+        photos.extend(photos_in(folder)?.into_iter().map(|path| LabelledPhoto {
+            path,
+            label: label.to_owned(),
+        }));
     }
     if photos.is_empty() {
         let message = format!(
@@ -54,6 +49,17 @@ pub fn photo_folders(dir: &Path) -> Result<Vec<LabelledPhoto>> {
         return Err(Error::new(ErrorKind::Io, message));
     }
     Ok(photos)
+}
+
+/// The photos that lie in `dir` itself, sorted by file name.
+///
+/// # Errors
+/// `Io` where the folder cannot be read.
+pub fn photos_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let files = entries(dir)?.into_iter();
+    Ok(files
+        .filter(|path| is_photo(path) && path.is_file())
+        .collect())
 }
 
 /// The visible entries of a folder, sorted by name.

@@ -3,6 +3,8 @@
 
 mod dataset;
 mod metrics;
+mod verification;
 
-pub use dataset::{LabelledPhoto, photo_folders};
+pub use dataset::{LabelledPhoto, photo_folders, photos_in};
 pub use metrics::{ClassMetrics, Evaluation, Metrics};
+pub use verification::{Declarations, ReliabilityBin, Seen, Verification, verification};

@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod fit;
 pub mod output;
+mod policy;
 mod quantize;
 mod report;
 mod search;
@@ -41,6 +42,8 @@ enum Command {
     Export(export::Export),
     /// Calibrate on photos and write an int8 ONNX model
     Quantize(quantize::Quantize),
+    /// Fit what a bundle's policy says of answers: temperature, thresholds of verdicts, what is familiar
+    Policy(policy::PolicyOf),
     /// Write the report of a folder's runs: HTML, JSON, CSV
     Report(report::Report),
     /// Measure training and inference speed in photos a second
@@ -59,6 +62,7 @@ pub fn run() -> Result<()> {
         Command::Evaluate(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Benchmark(command) => command.run(),
         Command::All(command) => command.run(),

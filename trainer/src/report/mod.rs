@@ -14,6 +14,7 @@ mod run;
 mod searches;
 mod style;
 mod summary;
+mod verification;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

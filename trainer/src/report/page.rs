@@ -10,7 +10,7 @@ use super::plots::{COLOURS, GREY, Line, Unit, figure, legend};
 use super::run::{Quality, Run};
 use super::searches::{Cell, Table};
 use super::style::CSS;
-use super::{Report, categories, quantization, summary};
+use super::{Report, categories, quantization, summary, verification};
 use crate::pretrained::FROM_SCRATCH;
 use crate::train::history::Epoch;
 
@@ -183,6 +183,9 @@ fn section(run: &Run, thumbnails: &mut Thumbnails) -> Result<String> {
     }
     if let Some(report) = &run.quantization {
         html.push_str(&quantization::section(report)?);
+    }
+    if let Some(found) = &run.verification {
+        html.push_str(&verification::section(found)?);
     }
     if !run.mistakes.is_empty() {
         write!(

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use etalase::evaluation::{ClassMetrics, Metrics};
+use etalase::evaluation::{ClassMetrics, Metrics, Verification};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::figures::{Cost, EVALUATION, Figures};
 use crate::files::read_json;
+use crate::policy::VERIFICATION;
 use crate::predictions::{PREDICTIONS, Prediction, read};
 use crate::quantize::{self, QUANTIZATION};
 use crate::train::history::{HISTORY, History};
@@ -45,6 +46,8 @@ pub struct Run {
     pub int8: Option<Quality>,
     /// How the int8 network came about.
     pub quantization: Option<quantize::Report>,
+    /// What the bundle's verdicts are worth, where a policy was fitted.
+    pub verification: Option<Verification>,
     /// The most confident wrong answers of the int8 network, those first.
     pub mistakes: Vec<Prediction>,
 }
@@ -115,6 +118,10 @@ impl Run {
             path if path.exists() && figures.int8.is_some() => Some(read_json(&path)?),
             _ => None,
         };
+        let verification = match folder.join(VERIFICATION) {
+            path if path.exists() && figures.int8.is_some() => Some(read_json(&path)?),
+            _ => None,
+        };
         let identity = &history.identity;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let folder_name = || folder.file_name()?.to_str().map(str::to_owned);
@@ -139,6 +146,7 @@ impl Run {
             float: figures.float.map(Quality::of),
             int8: figures.int8.map(Quality::of),
             quantization,
+            verification,
             mistakes,
             history,
         })

@@ -55,6 +55,10 @@ pub(super) fn place(plan: &Plan) -> (Vec<Placed>, usize) {
         }
     }
     touch(plan.output, plan.steps.len());
+    // Whoever asks for features reads them when the run is over.
+    if let Some((features, _)) = plan.features() {
+        touch(features, plan.steps.len());
+    }
 
     // The largest first, each at the lowest place that is free during its life.
     let mut order: Vec<usize> = (0..blocks.len())

@@ -129,7 +129,7 @@ impl Program {
     }
 
     /// Runs the network. The input has the port's type and as many values as its shape,
-    /// `output` as many as there are classes, `scratch` is this program's.
+    /// `output` as many as there are classes, `features` none or as many as there are, `scratch` is this program's.
     ///
     /// # Errors
     /// `Cancelled` where `cancel` was set; `Model` where a step on tract fails.
@@ -138,6 +138,7 @@ impl Program {
         scratch: &mut Scratch,
         input: Input,
         output: &mut [f32],
+        features: &mut [f32],
         cancel: Option<&AtomicBool>,
     ) -> Result<()> {
         let run = self.begin(scratch, input)?;
@@ -152,7 +153,19 @@ impl Program {
                 }
             }
         }
-        self.finish(&run, output)
+        self.finish(&run, output)?;
+        if let Some((tensor, zero_point)) = self.plan.features() {
+            // SAFETY: all steps are done.
+            let levels = unsafe { self.bytes(&run, tensor) };
+            moves::dequantize(levels, features, 1.0, zero_point);
+        }
+        Ok(())
+    }
+
+    /// How many features there are.
+    pub(crate) fn features(&self) -> usize {
+        let tensor = self.plan.features();
+        tensor.map_or(0, |(tensor, _)| self.plan.tensors[tensor].channels)
     }
 
     /// As [`Program::run`], on one thread; gives each step's milliseconds.

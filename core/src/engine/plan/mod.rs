@@ -260,6 +260,19 @@ impl Plan {
         (tensor, channel)
     }
 
+    /// What the last layer with weights reads, where that is a vector of bytes, and its zero point: the features that the
+    /// network tells its classes by.
+    pub(crate) fn features(&self) -> Option<(TensorId, u8)> {
+        let (step, layer) = self.steps.iter().rev().find_map(|step| match &step.op {
+            Op::Conv(layer) => Some((step, layer)),
+            _ => None,
+        })?;
+        let tensor = *step.inputs.first()?;
+        let info = self.tensors.get(tensor)?;
+        let is_vector = info.pixels() == 1 && info.kind == Kind::Byte;
+        is_vector.then_some((tensor, layer.input_zero_point))
+    }
+
     /// How many scores the output holds.
     pub(crate) fn classes(&self) -> usize {
         self.tensors[self.output].values()
