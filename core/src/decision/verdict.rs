@@ -287,11 +287,14 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Bundle);
             error.to_string()
         };
-        let missing = changed(|p| drop(p.match_from.remove("hat")));
+        let missing = changed(|p| p.match_from.retain(|name, _| name != "hat"));
         assert!(missing.contains("nothing for \"hat\""), "{missing}");
-        let foreign = changed(|p| drop(p.match_from.insert("sofa".into(), 0.5)));
+        let foreign = changed(|p| p.match_from.extend([("sofa".to_owned(), 0.5)]));
         assert!(foreign.contains("\"sofa\""), "{foreign}");
-        let foreign = changed(|p| drop(p.confusable.insert("hat".into(), vec!["sofa".into()])));
+        let foreign = changed(|p| {
+            p.confusable
+                .extend([("hat".to_owned(), vec!["sofa".to_owned()])])
+        });
         assert!(foreign.contains("\"sofa\""), "{foreign}");
         let senseless = changed(|p| p.mismatch_ahead = f32::NAN);
         assert!(senseless.contains("NaN"), "{senseless}");

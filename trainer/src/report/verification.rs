@@ -56,13 +56,13 @@ fn signs(found: &Verification) -> Result<String> {
     let rows = [
         (
             "expected calibration error",
-            Some(found.ece).map(four),
-            Some(found.ece_softmax).map(four),
+            Some(four(found.ece)),
+            Some(four(found.ece_softmax)),
         ),
         (
             "AUROC, right declarations",
-            Some(found.mismatch_auroc).map(four),
-            Some(found.mismatch_auroc_softmax).map(four),
+            Some(four(found.mismatch_auroc)),
+            Some(four(found.mismatch_auroc_softmax)),
         ),
         (
             "AUROC, other things",
