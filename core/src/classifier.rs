@@ -35,7 +35,7 @@ pub struct Answer {
     pub notes: Vec<Note>,
     /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
     pub decode_ms: f64,
-    /// From there to the scores, milliseconds.
+    /// From there to scores and familiarity, milliseconds.
     pub run_ms: f64,
 }
 
@@ -140,14 +140,18 @@ impl Classifier {
     pub fn classify_photo(&self, photo: &Photo<'_>) -> Result<Answer> {
         let judge = self.bundle.judge();
         let evidence = self.run(photo, judge.features())?;
+        let has_run = Instant::now();
+        let scores = judge.scores(&evidence.logits)?;
+        let familiarity = judge.familiarity(&evidence.logits, &evidence.features);
+        let judged_ms = ms(has_run, Instant::now());
         Ok(Answer {
-            scores: judge.scores(&evidence.logits)?,
-            familiarity: judge.familiarity(&evidence.logits, &evidence.features),
+            scores,
+            familiarity,
             advice: self.bundle.policy().advice(&evidence.measures),
             measures: evidence.measures,
             notes: evidence.notes,
             decode_ms: evidence.decode_ms,
-            run_ms: evidence.run_ms,
+            run_ms: evidence.run_ms + judged_ms,
         })
     }
 
@@ -216,7 +220,6 @@ impl Classifier {
         let mut features = vec![0.0; features];
         self.engine
             .run_with_features(&tensor, &mut logits, &mut features, None)?;
-        let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
         Ok(Evidence {
             logits,
             features,
@@ -226,6 +229,10 @@ impl Classifier {
             run_ms: ms(decoded, Instant::now()),
         })
     }
+}
+
+fn ms(from: Instant, to: Instant) -> f64 {
+    (to - from).as_secs_f64() * 1e3
 }
 
 /// The network by its plan where the bundle has one that this library reads, else by

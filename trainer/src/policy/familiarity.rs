@@ -58,8 +58,8 @@ pub fn familiarity(
     };
     let mut spreads: Vec<f64> = signs.iter().map(|&(a, b)| policy.spreads(a, b)).collect();
     spreads.sort_by(f64::total_cmp);
-    let refused = ((1.0 - pass) * spreads.len() as f64).floor() as usize;
-    let threshold = spreads.get(refused.min(spreads.len() - 1));
+    let passing = (pass * spreads.len() as f64).ceil() as usize;
+    let threshold = spreads.get(spreads.len() - passing.clamp(1, spreads.len()));
     policy.threshold = *threshold.context("no photo")?;
     Ok(policy)
 }

@@ -182,7 +182,8 @@ mod tests {
     fn thresholds_are_as_low_as_the_precision_allows() {
         let policy = thresholds(&photos(), &classes(), 0.98).unwrap();
         let shirt = policy.match_from["shirt"];
-        assert!((0.7..0.8).contains(&shirt), "{shirt}");
+        // Of the sure ones none is swapped; a few more are worth two wrong in a hundred.
+        assert!((0.6..0.8).contains(&shirt), "{shirt}");
         assert_eq!(policy.confusable["shirt"], ["t-shirt"]);
         assert_eq!(policy.confusable["t-shirt"], ["shirt"]);
         assert!(policy.mismatch_ahead <= policy.mismatch_ahead_confusable);
