@@ -9,6 +9,7 @@ use etalase::{Advice, Answer, Classifier, Error, ErrorKind, Verdict, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
+use crate::labels::Label;
 use crate::verdict::{Judged, sentence};
 use crate::{Outcome, labels, output};
 
@@ -40,12 +41,6 @@ pub struct Args {
     /// Photos; - reads one from standard input
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-}
-
-#[derive(Serialize)]
-struct Label<'a> {
-    label: &'a str,
-    score: f32,
 }
 
 #[derive(Serialize)]
@@ -90,14 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         });
         match answered {
             Ok((answer, verdict)) => {
-                let labels = answer
-                    .top(args.top as usize)
-                    .into_iter()
-                    .filter_map(|(class, score)| {
-                        let label = names.get(class)?;
-                        Some(Label { label, score })
-                    })
-                    .collect();
+                let labels = labels::best(&answer.scores, args.top, names);
                 if args.json {
                     output::json(&Line::Answer {
                         photo,

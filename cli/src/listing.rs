@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use etalase::decision::{class_named, top_k};
+use etalase::decision::class_named;
 use etalase::{Answer, Classifier, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
+use crate::labels::Label;
 use crate::verdict::{Judged, sentence};
 use crate::{Outcome, labels, output};
 
@@ -32,12 +33,6 @@ pub struct Args {
     /// Photos of the listing
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-}
-
-#[derive(Serialize)]
-struct Label<'a> {
-    label: &'a str,
-    score: f32,
 }
 
 #[derive(Serialize)]
@@ -112,14 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         false => labels::display_names(classifier.bundle(), &args.language),
     };
     let name = |class: usize| names.get(class).map(String::as_str);
-    let scores = &listing.fused.scores;
-    let best = top_k(scores, args.top as usize).into_iter();
-    let labels: Vec<Label<'_>> = best
-        .filter_map(|class| {
-            let (label, &score) = (name(class)?, scores.get(class)?);
-            Some(Label { label, score })
-        })
-        .collect();
+    let labels = labels::best(&listing.fused.scores, args.top, names);
     let odd: Vec<Odd<'_>> = listing
         .fused
         .odd

@@ -61,7 +61,7 @@ impl Judge {
         if self.temperature == 1.0 {
             return softmax(logits);
         }
-        // Refused by name before they are divided.
+        // What is no number stays none, which softmax refuses by its place.
         let divided = |&logit: &f32| (f64::from(logit) / self.temperature) as f32;
         softmax(&logits.iter().map(divided).collect::<Vec<_>>())
     }
