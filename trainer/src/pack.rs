@@ -4,12 +4,15 @@
 //! measured comes from the run. The card holds both, each figure with the command that gives it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use etalase::bundle::{BundleWriter, Manifest};
 use etalase::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::files::read_json;
 
 /// What a bundle says of itself beyond the network: a JSON file that the user writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +65,24 @@ impl About {
             limits: Vec::new(),
             licence: String::new(),
         }
+    }
+
+    /// Reads the user's file and checks it against the classes.
+    pub fn read(path: &Path, classes: &[String]) -> Result<About> {
+        let about: About = read_json(path)?;
+        let checked = about.check(classes);
+        checked.with_context(|| path.display().to_string())?;
+        Ok(about)
+    }
+
+    /// The card's members that people write.
+    pub fn card(&self) -> Value {
+        json!({
+            "description": self.description,
+            "licence": self.licence,
+            "data": self.data,
+            "limits": self.limits,
+        })
     }
 
     /// Refuses, before anything is trained, what could not be packed: a name that is no plain file name, a class
@@ -127,7 +148,7 @@ pub fn bundle(
     classes: &[String],
     preprocess: &Preprocess,
     accuracy: &Accuracy,
-    training: serde_json::Value,
+    training: Value,
     model: Vec<u8>,
 ) -> Result<BundleWriter> {
     let manifest = Manifest {
@@ -137,14 +158,9 @@ pub fn bundle(
         classes: classes.to_vec(),
         preprocess: preprocess.clone(),
     };
-    let card = json!({
-        "description": about.description,
-        "licence": about.licence,
-        "data": about.data,
-        "limits": about.limits,
-        "accuracy": accuracy,
-        "training": training,
-    });
+    let mut card = about.card();
+    card["accuracy"] = json!(accuracy);
+    card["training"] = training;
     Ok(BundleWriter::new(
         manifest,
         about.labels(classes)?,

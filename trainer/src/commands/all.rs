@@ -134,14 +134,9 @@ impl All {
 
     /// What the user says of the bundles, checked against the classes.
     fn about(&self) -> Result<Option<About>> {
-        let Some(path) = &self.about else {
-            return Ok(None);
-        };
-        let about: About = read_json(path)?;
-        about
-            .check(&data::classes(&self.photos.all()?))
-            .with_context(|| path.display().to_string())?;
-        Ok(Some(about))
+        let classes = data::classes(&self.photos.all()?);
+        let about = self.about.as_ref();
+        about.map(|path| About::read(path, &classes)).transpose()
     }
 
     /// Refuses what would end the run when its turn comes: no checkpoint, a run that is in the way, unusable weights.

@@ -11,10 +11,11 @@ use etalase::{Classifier, EngineOptions, Evidence};
 use etalase_trainer::data;
 use etalase_trainer::files;
 use etalase_trainer::out_of_fold;
+use etalase_trainer::pack::About;
 use etalase_trainer::policy::{
     Known, VERIFICATION, class_means, evidence, familiarity, scored, temperature, thresholds,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Fit what a bundle's policy says of answers: the temperature of its scores, the thresholds of verdicts, what is
 /// familiar; and write the bundle with it.
@@ -38,9 +39,10 @@ pub struct PolicyOf {
     /// The share of photos of the bundle's categories that is to be familiar
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     pass: f64,
-    /// Version of the bundle to write; as it was where not given
-    #[arg(long, value_name = "V")]
-    bundle_version: Option<String>,
+    /// Version, description, data, limits and licence of the bundle to write, JSON as `all` takes it; as they were where
+    /// not given
+    #[arg(long, value_name = "FILE")]
+    about: Option<PathBuf>,
     /// The bundle to write; the same file is replaced. What its verdicts are worth is written beside, verification.json:
     /// in a run's folder the report shows it
     #[arg(short, long, value_name = "B")]
@@ -51,6 +53,13 @@ fn share(text: &str) -> Result<f64> {
     let share: f64 = text.parse()?;
     ensure!(share > 0.0 && share < 1.0, "it is a share between 0 and 1");
     Ok(share)
+}
+
+/// Puts the members of one JSON object into another.
+fn overlay(card: &mut Value, members: Value) {
+    if let (Value::Object(card), Value::Object(members)) = (card, members) {
+        card.extend(members);
+    }
 }
 
 /// What the policy's verdicts on the validation photos are worth.
@@ -77,6 +86,8 @@ impl PolicyOf {
             Some(path) => Some(out_of_fold::read(path, classes)?),
             None => None,
         };
+        let about = self.about.as_ref();
+        let about = about.map(|path| About::read(path, classes)).transpose()?;
         let unseen = data::folders(&self.validation)?;
         let unseen = evidence(&classifier, &unseen, "validation photos")?;
         let answers: Vec<Known> = unseen
@@ -113,21 +124,17 @@ impl PolicyOf {
             familiarity: Some(known),
         };
         let mut card = bundle.card().clone();
-        if let Some(card) = card.as_object_mut() {
-            card.insert(
-                "policy".to_owned(),
-                json!({
-                    "temperature_and_familiarity": format!("{} validation photos", answers.len()),
-                    "verdicts": fitted_on,
-                }),
-            );
+        let mut writer = BundleWriter::from_bundle(bundle);
+        if let Some(about) = about {
+            overlay(&mut card, about.card());
+            writer = writer.version(about.version);
         }
-        let version = self.bundle_version.as_ref();
-        let written = BundleWriter::from_bundle(bundle)
-            .version(version.unwrap_or(&bundle.manifest().version))
-            .card(card)
-            .policy(&policy)?
-            .class_means(means);
+        let fitted = json!({
+            "temperature_and_familiarity": format!("{} validation photos", answers.len()),
+            "verdicts": fitted_on,
+        });
+        overlay(&mut card, json!({ "policy": fitted }));
+        let written = writer.card(card).policy(&policy)?.class_means(means);
         let bytes = written.to_bytes()?;
         let judged = Bundle::from_bytes(bytes.clone())?;
         let figures = measure(judged.judge(), &unseen)?;
