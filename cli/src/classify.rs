@@ -3,14 +3,14 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use etalase::decision::{class_named, is_familiar};
+use etalase::decision::is_familiar;
 use etalase::photo::{Measures, Orientation, Photo, Region};
 use etalase::{Advice, Answer, Classifier, Error, ErrorKind, Verdict, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
 use crate::labels::Label;
-use crate::verdict::{Judged, sentence};
+use crate::verdict::{Judged, declared, sentence};
 use crate::{Outcome, labels, output};
 
 /// Tell what photos show (JPEG, PNG, WebP, GIF, BMP)
@@ -72,10 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         false => labels::display_names(classifier.bundle(), &args.language),
     };
     let classes = &classifier.bundle().manifest().classes;
-    let declared = args.declared.as_ref();
-    let declared = declared
-        .map(|label| class_named(label, classes))
-        .transpose()?;
+    let declared = declared(args.declared.as_deref(), classes)?;
     let mut outcome = Outcome::Complete;
     for path in &args.photos {
         let photo = &*path.to_string_lossy();

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use etalase::evaluation::{
     Evaluation, LabelledPhoto, Metrics, Seen, Verification, photo_folders, photos_in, verification,
 };
-use etalase::{Answer, Classifier, files};
+use etalase::photo::Photo;
+use etalase::{Classifier, files};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bundle::BundleChoice;
@@ -63,15 +64,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .iter()
         .map(|(photo, _)| photo.path.as_path())
         .collect();
-    let answers = classify_all(&classifier, &files);
     if args.verify {
-        let known = photos
-            .iter()
-            .map(|(_, class)| *class)
-            .zip(answers)
-            .collect();
-        return verify(args, &classifier, known, &foreign);
+        let known: Vec<usize> = photos.iter().map(|(_, class)| *class).collect();
+        return verify(args, &classifier, &files, &known, foreign.is_empty());
     }
+    let answers = on_all_cores(&files, |photo| classifier.classify_photo(photo));
     let mut csv = String::from("photo,label,predicted,score\n");
     let mut outcome = match foreign.is_empty() {
         true => Outcome::Complete,
@@ -110,54 +107,47 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn verify(
     args: &Args,
     classifier: &Classifier,
-    known: Vec<(usize, etalase::Result<Answer>)>,
-    foreign: &BTreeMap<String, usize>,
+    photos: &[&Path],
+    classes: &[usize],
+    all_are_known: bool,
 ) -> anyhow::Result<Outcome> {
-    let mut outcome = match foreign.is_empty() {
+    let judge = classifier.bundle().judge();
+    let see = |photos: &[&Path]| {
+        on_all_cores(photos, |photo| {
+            let evidence = classifier.evidence(photo)?;
+            Seen::of(judge, &evidence)
+        })
+    };
+    let mut outcome = match all_are_known {
         true => Outcome::Complete,
         false => Outcome::Partial,
     };
-    let temperature = classifier.bundle().policy().temperature;
-    let mut keep = |answer: etalase::Result<Answer>| match answer {
-        Ok(answer) => Some(Seen {
-            plain: plain(&answer.scores, temperature),
-            scores: answer.scores,
-            familiarity: answer.familiarity,
-        }),
+    let mut keep = |seen: etalase::Result<Seen>| match seen {
+        Ok(seen) => Some(seen),
         Err(error) => {
             outcome = Outcome::Partial;
             output::complain(&error);
             None
         }
     };
-    let seen: Vec<(usize, Seen)> = known
-        .into_iter()
-        .filter_map(|(class, answer)| Some((class, keep(answer)?)))
+    let known: Vec<(usize, Seen)> = classes
+        .iter()
+        .zip(see(photos))
+        .filter_map(|(class, seen)| Some((*class, keep(seen)?)))
         .collect();
     let others = match &args.unfamiliar {
         Some(dir) => photos_below(dir)?,
         None => Vec::new(),
     };
     let others: Vec<&Path> = others.iter().map(PathBuf::as_path).collect();
-    let others = classify_all(classifier, &others);
-    let others: Vec<Seen> = others.into_iter().filter_map(keep).collect();
-    let figures = verification(classifier.bundle().judge(), &seen, &others)?;
+    let others: Vec<Seen> = see(&others).into_iter().filter_map(keep).collect();
+    let figures = verification(judge, &known, &others)?;
     if args.json {
         output::json(&figures)?;
     } else {
         show_verification(&figures)?;
     }
     Ok(outcome)
-}
-
-/// Scores before the temperature: what a plain softmax of the same logits gives.
-fn plain(scores: &[f32], temperature: f64) -> Vec<f32> {
-    let powers = scores
-        .iter()
-        .map(|&score| f64::from(score).powf(temperature));
-    let powers: Vec<f64> = powers.collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|power| (power / sum) as f32).collect()
 }
 
 /// Photos of a folder, or of the folders in it.
@@ -244,15 +234,18 @@ fn sort_out(
     (known, foreign)
 }
 
-/// Classifies every photo, on all cores, with a progress bar on a terminal. Answers
+/// What `of` makes of every photo, on all cores, with a progress bar on a terminal. Answers
 /// come in the order of the photos, so that sums of floats don't depend on threads.
-fn classify_all(classifier: &Classifier, photos: &[&Path]) -> Vec<etalase::Result<Answer>> {
+fn on_all_cores<T: Send + Sync>(
+    photos: &[&Path],
+    of: impl Fn(&Photo<'_>) -> etalase::Result<T> + Sync,
+) -> Vec<etalase::Result<T>> {
     let style = "{bar:30} {pos}/{len} photos, {per_sec}, {eta} left";
     // indicatif draws on stderr, and nothing where that is no terminal.
     let progress = ProgressBar::new(photos.len() as u64)
         .with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
     let next = AtomicUsize::new(0);
-    let answers: Vec<OnceLock<etalase::Result<Answer>>> =
+    let answers: Vec<OnceLock<etalase::Result<T>>> =
         photos.iter().map(|_| OnceLock::new()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -264,9 +257,7 @@ fn classify_all(classifier: &Classifier, photos: &[&Path]) -> Vec<etalase::Resul
                         break;
                     };
                     let answer = files::read(path).and_then(|bytes| {
-                        classifier
-                            .classify(&bytes)
-                            .map_err(|error| error.context(path.display()))
+                        of(&Photo::encoded(&bytes)).map_err(|error| error.context(path.display()))
                     });
                     // Each place is visited once, so it is empty.
                     let _ = place.set(answer);

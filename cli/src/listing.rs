@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use etalase::decision::class_named;
 use etalase::{Answer, Classifier, files};
 use serde::Serialize;
 
 use crate::bundle::BundleChoice;
 use crate::labels::Label;
-use crate::verdict::{Judged, sentence};
+use crate::verdict::{Judged, declared, sentence};
 use crate::{Outcome, labels, output};
 
 /// Tell what the photos of one listing show together
@@ -71,10 +70,7 @@ struct Object<'a> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let classifier = args.bundle.classifier()?;
     let classes = &classifier.bundle().manifest().classes;
-    let declared = args.declared.as_ref();
-    let declared = declared
-        .map(|label| class_named(label, classes))
-        .transpose()?;
+    let declared = declared(args.declared.as_deref(), classes)?;
     let mut outcome = Outcome::Complete;
     let (mut answers, mut answered, mut of_photos) = (Vec::new(), Vec::new(), Vec::new());
     for path in &args.photos {

@@ -1,8 +1,13 @@
 //! Verdicts on declarations, as JSON and in words.
 
 use etalase::Verdict;
-use etalase::decision::{Reason, VerdictKind};
+use etalase::decision::{Reason, VerdictKind, class_named};
 use serde::Serialize;
+
+/// The class that `--declared` names.
+pub fn declared(label: Option<&str>, classes: &[String]) -> etalase::Result<Option<usize>> {
+    label.map(|label| class_named(label, classes)).transpose()
+}
 
 /// A verdict with the suggested class by its canonical name.
 #[derive(Serialize)]

@@ -180,10 +180,10 @@ impl Classifier {
     /// `InvalidArgument` where there is no photo; otherwise as [`Classifier::verdict`].
     pub fn listing(&self, photos: &[Answer], declared: Option<usize>) -> Result<Listing> {
         let judge = self.bundle.judge();
-        let said: Vec<Said> = photos
+        let said: Vec<Said<'_>> = photos
             .iter()
             .map(|answer| Said {
-                scores: answer.scores.clone(),
+                scores: &answer.scores,
                 familiarity: answer.familiarity,
             })
             .collect();

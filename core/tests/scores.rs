@@ -6,7 +6,6 @@ use std::path::Path;
 
 use etalase::bundle::Bundle;
 use etalase::decision::{Reason, VerdictKind};
-use etalase::engine::Backend;
 use etalase::{Classifier, EngineOptions, Image, Photo};
 
 /// Bits of the scores of the photo below, in the order of the classes. A new default bundle
@@ -69,9 +68,11 @@ fn decisions_are_the_same_bits_everywhere() {
     );
 }
 
-/// What reads no bytes of ours, tract, has the same features up to a factor.
+/// What reads no bytes of ours, tract, has the same features up to a factor. It comes with ONNX.
+#[cfg(feature = "onnx")]
 #[test]
 fn features_do_not_depend_on_the_backend() {
+    use etalase::engine::Backend;
     let features = |backend| {
         let options = EngineOptions {
             backend,

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use etalase::Bundle;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::files::{self, read_json};
 use etalase_trainer::weights;
@@ -139,6 +140,27 @@ fn two_backbones_stand_in_one_report() {
         assert!(!ours.contains(outside), "{outside}");
     }
 
+    // A policy is fitted, and the report tells what its verdicts are worth, until the bundle is another one.
+    let verdicts = out.join("mobilenet_v2/verification.json");
+    let bundle = out.join("mobilenet_v2/mobilenet_v2.etalase");
+    let mut policy = Command::new(env!("CARGO_BIN_EXE_etalase-trainer"));
+    policy.arg("policy").arg("--bundle").arg(&bundle);
+    for flag in ["train", "validation"] {
+        policy.arg(format!("--{flag}")).arg(dir.join(flag));
+    }
+    let fitted = policy.arg("--out").arg(&bundle).output().unwrap();
+    assert!(fitted.status.success(), "{}", said(&fitted));
+    let opened = Bundle::open(&bundle).unwrap();
+    assert!(opened.policy().verification.is_some() && opened.judge().features() > 0);
+    let mut report_again = Command::new(env!("CARGO_BIN_EXE_etalase-trainer"));
+    let output = report_again.arg("report").arg(&out).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let again: Value = read_json(&out.join("report.json")).unwrap();
+    let figures: Value = read_json(&verdicts).unwrap();
+    assert_eq!(again["runs"][1]["verification"], figures);
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    assert_eq!(html.matches("<h3>Verdicts</h3>").count(), 1);
+
     // What is trained is not trained again.
     let again = all(dir, &flags);
     assert!(said(&again).contains("--resume"), "{}", said(&again));
@@ -153,6 +175,7 @@ fn two_backbones_stand_in_one_report() {
         let again: Value = read_json(&out.join("report.json")).unwrap();
         assert_eq!(again["runs"][1]["int8"], report["runs"][1]["int8"]);
         assert_eq!(again["runs"][1]["weights"], "from scratch");
+        assert!(!verdicts.exists(), "{more}");
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::exp;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Familiarity goes from a quarter to three quarters over about this many spreads.
+/// Of the logistic function: familiarity goes from a quarter to three quarters over 2.2 times as many spreads.
 const WIDTH: f64 = 0.5;
 /// What a photo at the threshold has.
 const AT_THRESHOLD: f32 = 0.5;

@@ -99,7 +99,7 @@ impl Judge {
     ///
     /// # Errors
     /// `InvalidArgument` where there is no photo, or one has another number of scores.
-    pub fn fuse(&self, photos: &[Said]) -> Result<Fused> {
+    pub fn fuse(&self, photos: &[Said<'_>]) -> Result<Fused> {
         let verifier = self.verifier.as_ref();
         listing::fuse(photos, |declared, other| {
             verifier.map_or(AHEAD, |verifier| verifier.ahead(declared, other))

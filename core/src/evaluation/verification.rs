@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Judge, VerdictKind, is_familiar, top_k};
+use crate::classifier::Evidence;
+use crate::decision::{Judge, VerdictKind, is_familiar, softmax, top_k};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bins of equal mass, for calibration.
@@ -20,6 +21,20 @@ pub struct Seen {
     pub plain: Vec<f32>,
     /// As the answer has it.
     pub familiarity: Option<f32>,
+}
+
+impl Seen {
+    /// What a judge makes of a network's evidence.
+    ///
+    /// # Errors
+    /// `Model` where a logit is not finite.
+    pub fn of(judge: &Judge, evidence: &Evidence) -> Result<Seen> {
+        Ok(Seen {
+            scores: judge.scores(&evidence.logits)?,
+            plain: softmax(&evidence.logits)?,
+            familiarity: judge.familiarity(&evidence.logits, &evidence.features),
+        })
+    }
 }
 
 /// Verdicts on declarations, half of them right, half wrong.

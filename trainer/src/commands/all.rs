@@ -15,6 +15,7 @@ use etalase_trainer::allocator;
 use etalase_trainer::data;
 use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
+use etalase_trainer::policy::VERIFICATION;
 use etalase_trainer::predictions::{self, PREDICTIONS};
 use etalase_trainer::pretrained::FROM_SCRATCH;
 use etalase_trainer::quantize::QUANTIZATION;
@@ -212,6 +213,8 @@ impl All {
         let outcome = quantize(&checkpoint, picked, &sides.validation, device, &self.how)?;
         tell(&outcome.report);
         write_json(&folder.join(QUANTIZATION), &outcome.report)?;
+        // The verdicts of an earlier bundle, whose policy goes with it.
+        let _ = std::fs::remove_file(folder.join(VERIFICATION));
         let int8_model = &outcome.model;
         files::write(&folder.join("int8.onnx"), int8_model)?;
 

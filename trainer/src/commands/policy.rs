@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use etalase::bundle::{Bundle, BundleWriter};
-use etalase::decision::{ClassMeans, Judge, POLICY_VERSION, Policy, softmax};
+use etalase::decision::{ClassMeans, Judge, POLICY_VERSION, Policy};
 use etalase::evaluation::{Seen, Verification, verification};
 use etalase::{Classifier, EngineOptions, Evidence};
 use etalase_trainer::data;
@@ -64,14 +64,9 @@ fn overlay(card: &mut Value, members: Value) {
 
 /// What the policy's verdicts on the validation photos are worth.
 fn measure(judge: &Judge, unseen: &[(usize, Evidence)]) -> Result<Verification> {
-    let seen = unseen.iter().map(|(class, evidence)| {
-        let seen = Seen {
-            scores: judge.scores(&evidence.logits)?,
-            plain: softmax(&evidence.logits)?,
-            familiarity: judge.familiarity(&evidence.logits, &evidence.features),
-        };
-        Ok((*class, seen))
-    });
+    let seen = unseen
+        .iter()
+        .map(|(class, evidence)| Ok((*class, Seen::of(judge, evidence)?)));
     let seen = seen.collect::<Result<Vec<_>>>()?;
     Ok(verification(judge, &seen, &[])?)
 }
@@ -88,7 +83,12 @@ impl PolicyOf {
         };
         let about = self.about.as_ref();
         let about = about.map(|path| About::read(path, classes)).transpose()?;
-        let unseen = data::folders(&self.validation)?;
+        let (training, unseen) = (
+            data::folders(&self.train)?,
+            data::folders(&self.validation)?,
+        );
+        data::check_classes(&training, classes, "training set")?;
+        data::check_classes(&unseen, classes, "validation set")?;
         let unseen = evidence(&classifier, &unseen, "validation photos")?;
         let answers: Vec<Known> = unseen
             .iter()
@@ -108,7 +108,6 @@ impl PolicyOf {
             None => scored(&answers, of_bundle)?,
         };
         let verdicts = thresholds(&scored, classes, self.precision)?;
-        let training = data::folders(&self.train)?;
         let training = evidence(&classifier, &training, "training photos")?;
         let means = class_means(&training, classes)?;
         let known = familiarity(

@@ -2,7 +2,7 @@
 //!
 //! What is validated and kept is the moving average of the weights; the best epoch by validation accuracy, then loss, is
 //! written to disk as soon as it is reached. Every step draws its random numbers from the seed and its own number, and the
-//! run's state is saved after every epoch and every few minutes: a run that was ended in any way goes on to the same end.
+//! run's state is saved after epochs, as far as that takes little of the time, and every few minutes: a run that was ended in any way goes on to the same end.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
