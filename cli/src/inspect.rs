@@ -1,11 +1,11 @@
 //! `etalase inspect`: what is in a bundle; with `--explain`, what its network is made
 //! of on this machine, which operations run on integer kernels, and what each costs.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use etalase::bundle::Inspection;
 use etalase::engine::summarize;
-use etalase::{Bundle, Engine, EngineOptions, Policy, Preprocess};
+use etalase::{Bundle, Engine, EngineOptions};
 use serde::Serialize;
 
 use crate::{Outcome, bench, bundle, output};
@@ -34,28 +34,11 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Member<'a> {
-    bytes: u64,
-    sha256: &'a str,
-}
-
-#[derive(Serialize)]
-struct Inspection<'a> {
-    name: &'a str,
-    version: &'a str,
-    format: u32,
-    backbone: &'a str,
-    /// Height, width, channels.
-    input: [u32; 3],
-    labels: &'a BTreeMap<String, Vec<String>>,
-    classes: &'a [String],
-    bytes: u64,
-    members: BTreeMap<&'a str, Member<'a>>,
+struct Inspected<'a> {
+    #[serde(flatten)]
+    bundle: Inspection<'a>,
     convolutions: usize,
     convolutions_int8: usize,
-    preprocess: &'a Preprocess,
-    policy: &'a Policy,
-    card: &'a serde_json::Value,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -67,27 +50,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let network = summarize(bundle.model())
         .map_err(|error| error.context("model.onnx").context(bundle::name(path)))?;
     if args.json {
-        let manifest = bundle.manifest();
-        let members = bundle.members().iter().map(|member| {
-            let sha256 = member.sha256.as_str();
-            let bytes = member.bytes;
-            (member.name.as_str(), Member { bytes, sha256 })
-        });
-        output::json(&Inspection {
-            name: &manifest.name,
-            version: &manifest.version,
-            format: bundle.format_version(),
-            backbone: &manifest.backbone,
-            input: [manifest.preprocess.height, manifest.preprocess.width, 3],
-            labels: bundle.labels(),
-            classes: &manifest.classes,
-            bytes: bundle.len_bytes(),
-            members: members.collect(),
+        output::json(&Inspected {
+            bundle: bundle.inspect(),
             convolutions: network.convolutions,
             convolutions_int8: network.convolutions_int8,
-            preprocess: &manifest.preprocess,
-            policy: bundle.policy(),
-            card: bundle.card(),
         })?;
     } else {
         show(&bundle, network.convolutions, network.convolutions_int8)?;

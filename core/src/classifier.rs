@@ -1,14 +1,19 @@
 //! A bundle ready to answer: photo in; out every class's score, whether the photo is a familiar one, and whether it fits
 //! what its seller declared.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::bundle::Bundle;
 use crate::decision::{self, Advice, Fused, Said, Verdict};
-use crate::engine::{Backend, Engine, EngineOptions, TensorType};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::{Backend, Engine, EngineOptions, TensorType, stopped};
+use crate::error::{Error, ErrorKind, Result, catch_panic};
 use crate::photo::{Measures, Note, Photo};
 use crate::preprocess::InputType;
+
+/// A photo that makes the classifier panic, for tests of what becomes of a panic.
+#[cfg(feature = "panic-on-demand")]
+pub const PANIC_ON_DEMAND: &[u8] = b"etalase: panic in the core";
 
 /// A network with its classes and its preprocessing. `Send + Sync` and immutable:
 /// one serves all threads, without a lock.
@@ -138,8 +143,29 @@ impl Classifier {
     /// # Errors
     /// As [`Photo::fit`]; `Model` where the network fails or its logits are no numbers.
     pub fn classify_photo(&self, photo: &Photo<'_>) -> Result<Answer> {
+        self.answer(photo, None)
+    }
+
+    /// As [`Classifier::classify_photo`], until `cancel` is set, from any thread: it is looked at before the photo is
+    /// decoded, behind that, and between the network's operations.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify_photo`]; `Cancelled` where `cancel` was set before the network had run.
+    pub fn classify_until(&self, photo: &Photo<'_>, cancel: &AtomicBool) -> Result<Answer> {
+        self.answer(photo, Some(cancel))
+    }
+
+    fn answer(&self, photo: &Photo<'_>, cancel: Option<&AtomicBool>) -> Result<Answer> {
+        catch_panic(ErrorKind::Internal, "the classification", || {
+            self.answer_or_panic(photo, cancel)
+        })
+    }
+
+    fn answer_or_panic(&self, photo: &Photo<'_>, cancel: Option<&AtomicBool>) -> Result<Answer> {
+        #[cfg(feature = "panic-on-demand")]
+        assert!(!photo.is_encoded(PANIC_ON_DEMAND), "on demand");
         let judge = self.bundle.judge();
-        let evidence = self.run(photo, judge.features())?;
+        let evidence = self.run(photo, judge.features(), cancel)?;
         let has_run = Instant::now();
         let scores = judge.scores(&evidence.logits)?;
         let familiarity = judge.familiarity(&evidence.logits, &evidence.features);
@@ -160,7 +186,7 @@ impl Classifier {
     /// # Errors
     /// As [`Photo::fit`]; `Model` where the network fails.
     pub fn evidence(&self, photo: &Photo<'_>) -> Result<Evidence> {
-        self.run(photo, self.engine.features())
+        self.run(photo, self.engine.features(), None)
     }
 
     /// Whether a photo's answer fits the class that was declared, an index of the classes
@@ -179,15 +205,30 @@ impl Classifier {
     /// # Errors
     /// `InvalidArgument` where there is no photo; otherwise as [`Classifier::verdict`].
     pub fn listing(&self, photos: &[Answer], declared: Option<usize>) -> Result<Listing> {
+        let said = photos.iter().map(|answer| Said {
+            scores: &answer.scores,
+            familiarity: answer.familiarity,
+        });
+        self.listing_of(&said.collect::<Vec<_>>(), declared)
+    }
+
+    /// As [`Classifier::listing`], of what is kept of the answers.
+    ///
+    /// # Errors
+    /// As [`Classifier::listing`]; `InvalidArgument` where a photo has another number of scores than there are classes.
+    pub fn listing_of(&self, photos: &[Said<'_>], declared: Option<usize>) -> Result<Listing> {
         let judge = self.bundle.judge();
-        let said: Vec<Said<'_>> = photos
-            .iter()
-            .map(|answer| Said {
-                scores: &answer.scores,
-                familiarity: answer.familiarity,
-            })
-            .collect();
-        let fused = judge.fuse(&said)?;
+        let classes = self.engine.classes();
+        if let Some(other) = photos.iter().find(|said| said.scores.len() != classes) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a photo has {} scores for {classes} classes",
+                    other.scores.len()
+                ),
+            ));
+        }
+        let fused = judge.fuse(photos)?;
         let verdict = declared.map(|declared| {
             self.check_class(declared)?;
             judge.verdict(&fused.scores, fused.familiarity, declared)
@@ -209,17 +250,26 @@ impl Classifier {
         }
     }
 
-    fn run(&self, photo: &Photo<'_>, features: usize) -> Result<Evidence> {
+    fn run(
+        &self,
+        photo: &Photo<'_>,
+        features: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Evidence> {
         let start = Instant::now();
+        stopped(cancel)?;
         let preprocess = &self.bundle.manifest().preprocess;
         let fitted = preprocess.fit(photo)?;
         let (measures, notes) = (fitted.measures, fitted.notes);
         let tensor = preprocess.tensor(fitted.image)?;
+        stopped(cancel)?;
         let decoded = Instant::now();
         let mut logits = vec![0.0; self.engine.classes()];
         let mut features = vec![0.0; features];
         self.engine
-            .run_with_features(&tensor, &mut logits, &mut features, None)?;
+            .run_with_features(&tensor, &mut logits, &mut features, cancel)?;
+        // Giving back that much memory takes the system a while, which belongs to the run.
+        drop(tensor);
         Ok(Evidence {
             logits,
             features,

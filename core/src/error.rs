@@ -29,9 +29,27 @@ pub enum ErrorKind {
     InvalidArgument,
     /// The caller's cancel flag was set before the answer was there.
     Cancelled,
+    /// The classifier was closed before the call. Rust's borrows rule it out; bindings need it.
+    Closed,
+    /// A defect of the library: it stopped unexpectedly. Nothing of the call is kept, and the next one works.
+    Internal,
 }
 
 impl ErrorKind {
+    /// Every kind, in a fixed order: what bindings compare their lists with.
+    pub const ALL: [ErrorKind; 10] = [
+        ErrorKind::Io,
+        ErrorKind::Photo,
+        ErrorKind::PhotoTooLarge,
+        ErrorKind::Bundle,
+        ErrorKind::BundleTooNew,
+        ErrorKind::Model,
+        ErrorKind::InvalidArgument,
+        ErrorKind::Cancelled,
+        ErrorKind::Closed,
+        ErrorKind::Internal,
+    ];
+
     /// A stable name in snake case, for logs and for other languages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +61,8 @@ impl ErrorKind {
             ErrorKind::Model => "model",
             ErrorKind::InvalidArgument => "invalid_argument",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Closed => "closed",
+            ErrorKind::Internal => "internal",
         }
     }
 }
@@ -125,16 +145,15 @@ impl StdError for Error {
 /// The library's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Runs a third party's code on input that nobody vouches for and turns a panic
-/// into an error: no panic reaches a caller.
+/// Runs a third party's code on input that nobody vouches for, or a whole call of a binding, and
+/// turns a panic into an error of `kind`: no panic reaches a caller.
+///
+/// # Errors
+/// Those of `work`, and a panic's.
 ///
 /// `AssertUnwindSafe` is sound here because `work` keeps nothing: after a panic
 /// all that it touched is dropped.
-pub(crate) fn catch_panic<T>(
-    kind: ErrorKind,
-    doing: &str,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<T> {
+pub fn catch_panic<T>(kind: ErrorKind, doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let cause = panic
             .downcast_ref::<&str>()

@@ -5,10 +5,12 @@
 //! with the manifest is [`crate::Classifier`]'s to say, which runs it.
 
 mod format;
+mod inspection;
 mod manifest;
 mod writer;
 
 pub use format::{FORMAT_VERSION, Member};
+pub use inspection::{Inspection, MemberSummary};
 pub use manifest::Manifest;
 pub use writer::BundleWriter;
 
@@ -115,6 +117,39 @@ impl Bundle {
         &self.labels
     }
 
+    /// The language of [`Bundle::labels`] that serves `language`, a BCP 47 tag: itself, else one that shares its first part
+    /// (`id` for `id-ID`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` where there is none, with the languages that there are.
+    pub fn language(&self, language: &str) -> Result<&str> {
+        let primary = language.split('-').next().unwrap_or(language);
+        let found = [language, primary]
+            .into_iter()
+            .find_map(|wanted| self.labels.get_key_value(wanted));
+        if let Some((found, _)) = found {
+            return Ok(found);
+        }
+        let known: Vec<&str> = self.labels.keys().map(String::as_str).collect();
+        let known = match known.is_empty() {
+            true => "none".to_owned(),
+            false => known.join(", "),
+        };
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("no labels in {language:?} (there are: {known})"),
+        ))
+    }
+
+    /// Display names in [`Bundle::language`], in the order of the classes.
+    ///
+    /// # Errors
+    /// As [`Bundle::language`].
+    pub fn names_in(&self, language: &str) -> Result<&[String]> {
+        let found = self.language(language)?;
+        Ok(self.labels.get(found).map_or(&[], Vec::as_slice))
+    }
+
     /// The model card: data, licences, accuracy as measured.
     pub fn card(&self) -> &serde_json::Value {
         &self.card
@@ -166,6 +201,11 @@ impl Bundle {
     /// The format version in the file, at most [`FORMAT_VERSION`].
     pub fn format_version(&self) -> u32 {
         self.format
+    }
+
+    /// What is in it, to be written as JSON.
+    pub fn inspect(&self) -> Inspection<'_> {
+        Inspection::new(self)
     }
 
     /// The whole file's length in bytes.

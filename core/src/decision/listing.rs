@@ -61,6 +61,15 @@ pub(super) fn fuse(photos: &[Said<'_>], ahead: impl Fn(usize, usize) -> f32) -> 
     if classes == 0 || photos.iter().any(|photo| photo.scores.len() != classes) {
         return refused("the photos' answers are of different bundles");
     }
+    let scores = photos.iter().flat_map(|photo| photo.scores);
+    if let Some(wrong) = scores
+        .into_iter()
+        .find(|score| !(0.0..=1.0).contains(*score))
+    {
+        return refused(&format!(
+            "a photo's score is {wrong}; scores go from 0 to 1"
+        ));
+    }
     let some_familiar = photos.iter().any(Said::is_familiar);
     let heard: Vec<Said<'_>> = photos
         .iter()

@@ -10,12 +10,14 @@ mod familiarity;
 mod judge;
 mod listing;
 mod policy;
+mod ranking;
 mod verdict;
 
 pub use familiarity::{ClassMeans, FamiliarityPolicy, Spread, is_familiar};
 pub use judge::Judge;
 pub use listing::{Fused, Odd, Said};
 pub use policy::{Advice, AdvicePolicy, POLICY_VERSION, Policy};
+pub use ranking::Ranking;
 pub use verdict::{Reason, Verdict, VerdictKind, VerificationPolicy, class_named};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -98,6 +98,17 @@ pub enum Advice {
 }
 
 impl Advice {
+    /// A stable name in snake case, such as `too_dark`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Advice::TooDark => "too_dark",
+            Advice::TooBright => "too_bright",
+            Advice::Blurred => "blurred",
+            Advice::TooSmall => "too_small",
+            Advice::Framed => "framed",
+        }
+    }
+
     /// The remark in English, such as `too dark`.
     pub fn as_str(self) -> &'static str {
         match self {

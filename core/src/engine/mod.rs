@@ -32,6 +32,7 @@ pub use tensor::{Tensor, TensorData, TensorType};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
+pub(crate) use self::executor::stopped;
 use self::executor::{Input, Program, Scratch};
 use crate::error::{Error, ErrorKind, Result};
 

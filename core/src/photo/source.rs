@@ -102,6 +102,12 @@ impl<'a> Photo<'a> {
         }
     }
 
+    /// Whether it is an encoded photo of these bytes.
+    #[cfg(feature = "panic-on-demand")]
+    pub(crate) fn is_encoded(&self, wanted: &[u8]) -> bool {
+        matches!(self.content, Content::Encoded(bytes) if bytes == wanted)
+    }
+
     /// How the pixels have to be turned to stand upright; of an encoded photo, what is left to do
     /// after EXIF's orientation.
     #[must_use]

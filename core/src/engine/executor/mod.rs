@@ -573,7 +573,8 @@ fn share(units: usize, grain: usize, part: usize, parts: usize) -> Range<usize> 
     at(part)..at(part + 1)
 }
 
-fn stopped(cancel: Option<&AtomicBool>) -> Result<()> {
+/// `Cancelled` where `cancel` was set.
+pub(crate) fn stopped(cancel: Option<&AtomicBool>) -> Result<()> {
     match cancel {
         Some(cancel) if cancel.load(Ordering::Relaxed) => {
             Err(Error::new(ErrorKind::Cancelled, "the run was cancelled"))
