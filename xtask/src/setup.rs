@@ -96,6 +96,56 @@ const ARM64_PACKAGES: [Package; 5] = [
     },
 ];
 
+/// What C, C++ and Kotlin are tested with, see [`crate::sdk`].
+const SDK_PACKAGES: [Package; 5] = [
+    Package {
+        debian: "clang",
+        purpose: "second C and C++ compiler",
+        present: || succeeds("clang++", &["--version"]),
+    },
+    Package {
+        debian: "valgrind",
+        purpose: "finds wrong memory accesses",
+        present: || succeeds("valgrind", &["--version"]),
+    },
+    Package {
+        debian: "pkg-config",
+        purpose: "finds the installed library",
+        present: || succeeds("pkg-config", &["--version"]),
+    },
+    Package {
+        debian: "cmake",
+        purpose: "finds the installed library",
+        present: || succeeds("cmake", &["--version"]),
+    },
+    Package {
+        debian: "maven",
+        purpose: "builds and tests the Kotlin library",
+        present: || succeeds("mvn", &["--version"]),
+    },
+];
+
+/// What brings another Debian's Swift and runs it, see [`crate::swift`].
+const SWIFT_PACKAGES: [Package; 2] = [
+    Package {
+        debian: "mmdebstrap",
+        purpose: "extracts packages of another Debian into a folder",
+        present: || succeeds("mmdebstrap", &["--version"]),
+    },
+    Package {
+        debian: "bubblewrap",
+        purpose: "runs programs with a root of their own",
+        present: || succeeds("bwrap", &["--version"]),
+    },
+];
+
+/// What does bubblewrap's work where mounting is not permitted.
+const PROOT: [Package; 1] = [Package {
+    debian: "proot",
+    purpose: "runs programs with a root of their own, without mounting",
+    present: || succeeds("proot", &["--version"]),
+}];
+
 /// Installs the packages that are missing, with apt where there is one.
 pub fn system_packages() -> Result<()> {
     install_missing(&PACKAGES, None)
@@ -105,6 +155,21 @@ pub fn system_packages() -> Result<()> {
 /// to be asked for first.
 pub fn arm64_packages() -> Result<()> {
     install_missing(&ARM64_PACKAGES, Some("arm64"))
+}
+
+/// As [`system_packages`], for [`crate::sdk`].
+pub fn sdk_packages() -> Result<()> {
+    install_missing(&SDK_PACKAGES, None)
+}
+
+/// As [`system_packages`], for [`crate::swift`].
+pub fn swift_packages() -> Result<()> {
+    install_missing(&SWIFT_PACKAGES, None)
+}
+
+/// As [`swift_packages`], where mounting is not permitted.
+pub fn proot() -> Result<()> {
+    install_missing(&PROOT, None)
 }
 
 /// Whether [`arm64_packages`] has nothing to do.
