@@ -10,12 +10,15 @@ mod agreement;
 mod arm64;
 mod bench;
 mod data;
+mod header;
 mod isa;
 mod keras_parity;
 mod photos;
 mod quantizers;
 mod report;
+mod sdk;
 mod setup;
+mod swift;
 mod test;
 mod trainer;
 
@@ -42,6 +45,19 @@ enum Task {
         #[arg(long)]
         require_data: bool,
     },
+    /// Writes ffi/include/etalase.h from the C ABI's sources
+    Header {
+        /// Compare instead of writing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Builds the native library and tests it from C, C++, Kotlin and Swift
+    Sdk {
+        /// Languages to test; all by default
+        languages: Vec<sdk::Language>,
+    },
+    /// Installs library, headers, pkg-config file and CMake package
+    Install(sdk::InstallArgs),
     /// Times etalase beside other runtimes on the same models, outputs checked; --arm64: counts
     /// instructions
     Bench(bench::Args),
@@ -69,6 +85,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup => setup::run(),
         Task::Test { require_data } => test::run(require_data),
+        Task::Header { check } => header::run(check).map(|()| ExitCode::SUCCESS),
+        Task::Sdk { languages } => sdk::run(&languages),
+        Task::Install(args) => sdk::install(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args),
         Task::Quantizers { arguments } => quantizers::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Photos { arguments } => photos::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -207,6 +207,9 @@ pub fn run_tests(command: &mut Command, tests: &mut Tests) -> Result<()> {
 /// What a line of output reports, if it is one of `cargo test`'s or pytest's closing lines.
 fn counts(line: &str) -> Tests {
     let line = line.trim();
+    if let Some(tests) = xctest(line).or_else(|| surefire(line)) {
+        return tests;
+    }
     let cargo = line
         .strip_prefix("test result: ")
         .and_then(|rest| rest.split_once(". "))
@@ -239,9 +242,62 @@ fn counts(line: &str) -> Tests {
     tests
 }
 
+/// "Test Case 'ConformanceTests.testList' passed (0.3 seconds)": its closing lines come once a suite.
+fn xctest(line: &str) -> Option<Tests> {
+    let (_, outcome) = line.strip_prefix("Test Case '")?.rsplit_once("' ")?;
+    let mut tests = Tests::default();
+    match outcome.split_once(' ')?.0 {
+        "passed" => tests.passed = 1,
+        "failed" => tests.failed = 1,
+        "skipped" => tests.skipped = 1,
+        _ => return None,
+    }
+    Some(tests)
+}
+
+/// "[INFO] Tests run: 8, Failures: 0, Errors: 0, Skipped: 0"; with the time elapsed it is of one class only.
+fn surefire(line: &str) -> Option<Tests> {
+    let (_, numbers) = line.split_once("Tests run: ")?;
+    if numbers.contains("Time elapsed") {
+        return None;
+    }
+    let mut numbers = numbers.split(", ").map(|part| {
+        let digits = part.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        let digits = &digits[..end.unwrap_or(digits.len())];
+        digits.parse::<usize>().ok()
+    });
+    let mut next = || numbers.next().flatten();
+    let (run, failures, errors, skipped) = (next()?, next()?, next()?, next()?);
+    let failed = failures + errors;
+    Some(Tests {
+        passed: run.saturating_sub(failed + skipped),
+        failed,
+        skipped,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn closing_lines_of_surefire_and_cases_of_xctest_are_counted() {
+        let line = "[INFO] Tests run: 13, Failures: 1, Errors: 2, Skipped: 3\u{1b}[0m";
+        let tests = counts(line);
+        assert_eq!((tests.passed, tests.failed, tests.skipped), (7, 3, 3));
+        let of_a_class =
+            "[INFO] Tests run: 5, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1.2 s -- in A";
+        assert_eq!(counts(of_a_class), Tests::default());
+        let tests = counts("Test Case 'OneTests.testTwo' passed (0.01 seconds)");
+        assert_eq!((tests.passed, tests.failed), (1, 0));
+        assert_eq!(
+            counts("Test Case 'OneTests.testTwo' failed (0.01 seconds)").failed,
+            1
+        );
+        let closing = "Executed 7 tests, with 0 failures (0 unexpected) in 0.016 (0.016) seconds";
+        assert_eq!(counts(closing), Tests::default());
+    }
 
     #[test]
     fn closing_lines_of_cargo_and_pytest_are_counted() {

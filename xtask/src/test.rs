@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::report::{self, Report};
 use crate::setup::{self, Libtorch};
-use crate::{agreement, arm64, cargo, data, keras_parity, release_dir, root, trainer};
+use crate::{agreement, arm64, cargo, data, keras_parity, release_dir, root, sdk, trainer};
 
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "Build of the command, without libtorch";
@@ -116,6 +116,7 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         command.env("ETALASE_REQUIRE_ISAS", crate::isa::levels().join(","));
         report::run_tests(&mut command, tests)
     });
+    sdk::test(&mut report, &[]);
     match arm64::not_here() {
         Some(why) if cfg!(target_arch = "aarch64") => report.not_run(ARM64, &why),
         // In CI, what is missing is a failure.
