@@ -20,7 +20,7 @@ fn main() {
     let path = std::env::args().nth(1).expect("call_overhead BUNDLE");
     let bundle = std::fs::read(path).expect("a bundle");
     let pixels: Vec<u8> = (0..SIDE * SIDE * 3)
-        .map(|at| (at * at >> 8) as u8)
+        .map(|at| ((at * at) >> 8) as u8)
         .collect();
     let (mut core, mut c) = (Vec::new(), Vec::new());
     let own = Classifier::new(

@@ -11,15 +11,15 @@ mod packed;
 mod table;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use etalase::decision::{Ranking, Said};
 use etalase::error::catch_panic;
 use etalase::photo::Region;
 use etalase::{Bundle, Classifier, EngineOptions, Error, ErrorKind, Photo, Result};
 use jni::JNIEnv;
-use jni::objects::{JByteArray, JByteBuffer, JClass, JIntArray, JObject};
+use jni::objects::{GlobalRef, JByteArray, JByteBuffer, JClass, JIntArray, JObject};
 use jni::sys::{jbyteArray, jint, jlong};
 
 use self::packed::{Reader, Writer};
@@ -393,8 +393,8 @@ impl<'a> Bytes<'a> {
         if object.is_null() {
             return Ok(Bytes::InPlace(&[]));
         }
-        let is_array = env.is_instance_of(object, "[B").map_err(refused)?;
-        if is_array {
+        let arrays = array_class(env)?;
+        if env.is_instance_of(object, arrays).map_err(refused)? {
             // SAFETY: it is a byte[], just asked; the borrowed reference is not freed by this copy of it.
             let copy = unsafe { JByteArray::from_raw(object.as_raw()) };
             return Ok(Bytes::Copied(array(env, &copy)?));
@@ -419,6 +419,17 @@ impl<'a> Bytes<'a> {
             Bytes::InPlace(bytes) => bytes,
         }
     }
+}
+
+/// The class of `byte[]`, looked up once: a look-up takes longer than all else that a call does here.
+fn array_class(env: &mut JNIEnv<'_>) -> Result<&'static GlobalRef> {
+    static CLASS: OnceLock<GlobalRef> = OnceLock::new();
+    if let Some(class) = CLASS.get() {
+        return Ok(class);
+    }
+    let class = env.find_class("[B").map_err(refused)?;
+    let class = env.new_global_ref(class).map_err(refused)?;
+    Ok(CLASS.get_or_init(|| class))
 }
 
 fn array(env: &mut JNIEnv<'_>, array: &JByteArray<'_>) -> Result<Vec<u8>> {

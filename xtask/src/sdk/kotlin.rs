@@ -28,5 +28,7 @@ pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
     ] {
         maven.arg(format!("-Detalase.{name}={}", path.display()));
     }
+    // 10,000 by default; enough to see a classifier that is not freed: one holds 5 MB.
+    maven.arg("-Detalase.opens=1000");
     report::run_tests(&mut maven, tests)
 }
