@@ -1,7 +1,8 @@
 //! What a call through the C ABI costs beyond the same call of core's, 224x224 RGB pixels, in turns; medians in microseconds.
 //!
 //! Both are told apart from the network's time by the answer's own decode_ms and run_ms: what is left of core's call is what
-//! it does besides, on caches that the network has just emptied.
+//! it does besides, on caches that the network has just emptied. A cancelled call, which ends before the photo is looked at,
+//! shows what the ABI costs on warm ones, the making of an error included.
 
 use std::ffi::CString;
 use std::time::Instant;
@@ -9,8 +10,9 @@ use std::time::Instant;
 use etalase::decision::{Ranking, class_named};
 use etalase::{Bundle, Classifier, EngineOptions, Photo, Pixels, photo::PixelFormat};
 use etalase_ffi::c::{
-    EtalaseAnswer, EtalaseClassifier, EtalaseFormat, EtalaseOptions, EtalasePhoto, EtalaseScore,
-    EtalaseStatus, etalase_classifier_free, etalase_classify, etalase_open_memory,
+    EtalaseAnswer, EtalaseCancel, EtalaseClassifier, EtalaseFormat, EtalaseOptions, EtalasePhoto,
+    EtalaseScore, EtalaseStatus, etalase_cancel, etalase_cancel_free, etalase_cancel_new,
+    etalase_classifier_free, etalase_classify, etalase_open_memory,
 };
 
 const SIDE: u32 = 224;
@@ -31,13 +33,19 @@ fn main() {
     let handle = open(&bundle);
     for _ in 0..CALLS {
         core.push(through_core(&own, &pixels));
-        c.push(through_c(handle, &pixels));
+        c.push(through_c(handle, &pixels, None));
     }
-    // SAFETY: opened above, in no call's use.
-    unsafe { etalase_classifier_free(handle) };
+    let cancel = cancelled();
+    let warm = (0..CALLS).map(|_| through_c(handle, &pixels, Some(cancel)));
+    let warm = median(warm.collect());
+    // SAFETY: made above, in no call's use.
+    unsafe {
+        etalase_classifier_free(handle);
+        etalase_cancel_free(cancel);
+    }
     let (core, c) = (median(core), median(c));
     println!(
-        "beyond decode and run: core {core:.2} us, C {c:.2} us; the C ABI's part {:.2} us",
+        "beyond decode and run: core {core:.2} us, C {c:.2} us; the C ABI's part {:.2} us; a cancelled call {warm:.2} us",
         c - core
     );
 }
@@ -58,7 +66,11 @@ fn through_core(classifier: &Classifier, pixels: &[u8]) -> f64 {
     1e3 * (took - answer.decode_ms - answer.run_ms)
 }
 
-fn through_c(handle: *const EtalaseClassifier, pixels: &[u8]) -> f64 {
+fn through_c(
+    handle: *const EtalaseClassifier,
+    pixels: &[u8],
+    cancel: Option<*mut EtalaseCancel>,
+) -> f64 {
     // SAFETY: numbers and pointers, for which zeros are valid.
     let (mut photo, mut options, mut answer): (EtalasePhoto, EtalaseOptions, EtalaseAnswer) =
         unsafe { std::mem::zeroed() };
@@ -71,6 +83,7 @@ fn through_c(handle: *const EtalaseClassifier, pixels: &[u8]) -> f64 {
     options.struct_size = size_of::<EtalaseOptions>();
     options.top_k = 3;
     options.declared = declared.as_ptr();
+    options.cancel = cancel.unwrap_or(std::ptr::null_mut());
     let mut ranked = [EtalaseScore {
         class_index: 0,
         score: 0.0,
@@ -90,7 +103,11 @@ fn through_c(handle: *const EtalaseClassifier, pixels: &[u8]) -> f64 {
         )
     };
     let took = start.elapsed().as_secs_f64() * 1e3;
-    assert_eq!(status, EtalaseStatus::Ok);
+    let wanted = match cancel {
+        Some(_) => EtalaseStatus::Cancelled,
+        None => EtalaseStatus::Ok,
+    };
+    assert_eq!(status, wanted);
     1e3 * (took - answer.decode_ms - answer.run_ms)
 }
 
@@ -108,6 +125,16 @@ fn open(bundle: &[u8]) -> *mut EtalaseClassifier {
     };
     assert_eq!(status, EtalaseStatus::Ok);
     handle
+}
+
+fn cancelled() -> *mut EtalaseCancel {
+    let mut cancel = std::ptr::null_mut();
+    // SAFETY: a place for it, and no error is asked for.
+    unsafe {
+        etalase_cancel_new(&raw mut cancel, std::ptr::null_mut());
+        etalase_cancel(cancel);
+    }
+    cancel
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -49,6 +49,7 @@ int main(int count, char **arguments) {
   etalase_classifier_free(classifier);
   qsort(beyond, CALLS, sizeof *beyond, by_value);
   printf("overhead of a call from C: median %.2f us, 9 of 10 within %.2f us\n", beyond[CALLS / 2], beyond[CALLS * 9 / 10]);
-  // What the median may be at most on a machine that does something else as well.
-  return beyond[CALLS / 2] > 20;
+  // Most of it is caches that the network has emptied, so it depends on what else the machine does: this finds a mistake
+  // (a copy of the pixels, a look-up of a class), ffi/examples/call_overhead.rs measures.
+  return beyond[CALLS / 2] > 100;
 }

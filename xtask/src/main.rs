@@ -1,7 +1,8 @@
 //! `cargo xtask …`: what CI and a newcomer call.
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
-//! that CI runs, `bench` compares speeds with other runtimes', `quantizers` errors with another
+//! that CI runs, `sdk` the part of it that is the native library in every language, `install` and `package` put
+//! that library where programs and apps find it, `bench` compares speeds with other runtimes', `quantizers` errors with another
 //! quantizer's, `photos` the way from a file to a label with Pillow's, `trainer -- …` runs `etalase-trainer`
 //! with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
@@ -56,6 +57,9 @@ enum Task {
         /// Languages to test; all by default
         languages: Vec<sdk::Language>,
     },
+    /// Packs the library for a platform
+    #[command(subcommand)]
+    Package(sdk::Package),
     /// Installs library, headers, pkg-config file and CMake package
     Install(sdk::InstallArgs),
     /// Times etalase beside other runtimes on the same models, outputs checked; --arm64: counts
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Task::Test { require_data } => test::run(require_data),
         Task::Header { check } => header::run(check).map(|()| ExitCode::SUCCESS),
         Task::Sdk { languages } => sdk::run(&languages),
+        Task::Package(package) => sdk::package(&package).map(|()| ExitCode::SUCCESS),
         Task::Install(args) => sdk::install(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args),
         Task::Quantizers { arguments } => quantizers::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -125,6 +125,30 @@ const SDK_PACKAGES: [Package; 5] = [
     },
 ];
 
+/// What Android's native library is compiled and linked with where there is no NDK, see [`crate::sdk`].
+const ANDROID_PACKAGES: [Package; 4] = [
+    Package {
+        debian: "rustc-web",
+        purpose: "Rust compiler that goes with Debian's standard libraries",
+        present: || succeeds(arm64::RUSTC, &["--version"]),
+    },
+    Package {
+        debian: "rust-web-src",
+        purpose: "Rust's standard library to compile",
+        present: || Path::new("/usr/lib/rustlib/src/rust/library/Cargo.toml").exists(),
+    },
+    Package {
+        debian: "lld",
+        purpose: "linker for Android",
+        present: || succeeds("ld.lld", &["--version"]),
+    },
+    Package {
+        debian: "llvm",
+        purpose: "llvm-ar and llvm-strip",
+        present: || succeeds("llvm-strip", &["--version"]),
+    },
+];
+
 /// What brings another Debian's Swift and runs it, see [`crate::swift`].
 const SWIFT_PACKAGES: [Package; 2] = [
     Package {
@@ -160,6 +184,11 @@ pub fn arm64_packages() -> Result<()> {
 /// As [`system_packages`], for [`crate::sdk`].
 pub fn sdk_packages() -> Result<()> {
     install_missing(&SDK_PACKAGES, None)
+}
+
+/// As [`system_packages`], for Android without its NDK.
+pub fn android_packages() -> Result<()> {
+    install_missing(&ANDROID_PACKAGES, None)
 }
 
 /// As [`system_packages`], for [`crate::swift`].

@@ -1,5 +1,6 @@
 //! The native library and what is around it in each language: built, tested, installed.
 
+mod android;
 mod c;
 mod install;
 mod kotlin;
@@ -12,6 +13,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub use install::{InstallArgs, run as install};
+
+use self::android::AndroidArgs;
 
 use self::native::Flavour;
 use crate::report::Report;
@@ -34,6 +37,20 @@ pub enum Language {
     C,
     Kotlin,
     Swift,
+}
+
+/// A package of a platform's.
+#[derive(clap::Subcommand)]
+pub enum Package {
+    /// An AAR: for apps with ANDROID_NDK_HOME set, otherwise to see that everything compiles and links
+    Android(AndroidArgs),
+}
+
+/// `cargo xtask package`.
+pub fn package(package: &Package) -> Result<()> {
+    match package {
+        Package::Android(args) => android::package(args),
+    }
 }
 
 /// `cargo xtask sdk`.
