@@ -15,6 +15,7 @@ mod strings;
 mod versioned;
 
 pub use crate::photo::EtalaseFormat;
+#[cfg(feature = "jni")]
 pub(crate) use answer::bit;
 pub use answer::{
     EtalaseAdvice, EtalaseAnswer, EtalaseMeasures, EtalaseReason, EtalaseScore, EtalaseVerdict,
