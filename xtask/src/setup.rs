@@ -67,13 +67,15 @@ const PACKAGES: [Package; 5] = [
     },
 ];
 
+const RUSTC_WEB: Package = Package {
+    debian: "rustc-web",
+    purpose: "Rust compiler that goes with Debian's standard libraries",
+    present: || succeeds(arm64::RUSTC, &["--version"]),
+};
+
 /// What arm64 kernels are built with and run on, see [`crate::arm64`].
 const ARM64_PACKAGES: [Package; 5] = [
-    Package {
-        debian: "rustc-web",
-        purpose: "Rust compiler that goes with Debian's standard libraries",
-        present: || succeeds(arm64::RUSTC, &["--version"]),
-    },
+    RUSTC_WEB,
     Package {
         debian: "libstd-rust-web-dev:arm64",
         purpose: "Rust's standard library for arm64",
@@ -127,11 +129,7 @@ const SDK_PACKAGES: [Package; 5] = [
 
 /// What Android's native library is compiled and linked with where there is no NDK, see [`crate::sdk`].
 const ANDROID_PACKAGES: [Package; 4] = [
-    Package {
-        debian: "rustc-web",
-        purpose: "Rust compiler that goes with Debian's standard libraries",
-        present: || succeeds(arm64::RUSTC, &["--version"]),
-    },
+    RUSTC_WEB,
     Package {
         debian: "rust-web-src",
         purpose: "Rust's standard library to compile",

@@ -204,7 +204,7 @@ fn answered<'local>(
     method: impl FnOnce(&mut JNIEnv<'local>) -> Result<Writer>,
 ) -> jbyteArray {
     let told = catch_panic(ErrorKind::Internal, "the call", || method(env));
-    let bytes = match &told {
+    let bytes = match told {
         Ok(told) => told.with_status(EtalaseStatus::Ok as u8),
         Err(error) => {
             let mut told = Writer::new();

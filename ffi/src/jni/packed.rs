@@ -65,12 +65,11 @@ impl Writer {
     }
 
     /// All of it, the status first.
-    pub fn with_status(&self, status: u8) -> Vec<u8> {
-        let mut bytes = self.0.clone();
-        if let Some(first) = bytes.first_mut() {
+    pub fn with_status(mut self, status: u8) -> Vec<u8> {
+        if let Some(first) = self.0.first_mut() {
             *first = status;
         }
-        bytes
+        self.0
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {

@@ -17,7 +17,7 @@ pub struct InstallArgs {
     /// Put the default bundle (2.7 MB) into the library, for etalase_open_default
     #[arg(long)]
     default_bundle: bool,
-    /// Let the library read ONNX models too, beside the plans that every bundle carries: 10 MB more
+    /// Let the library read ONNX models too, beside the plans that every bundle carries
     #[arg(long)]
     onnx: bool,
 }
