@@ -40,7 +40,7 @@ pub struct Answer {
     pub notes: Vec<Note>,
     /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
     pub decode_ms: f64,
-    /// From there to scores and familiarity, milliseconds.
+    /// From there to the finished answer, milliseconds.
     pub run_ms: f64,
 }
 
@@ -55,10 +55,12 @@ pub struct Evidence {
     pub measures: Measures,
     /// What about the photo could not be followed.
     pub notes: Vec<Note>,
-    /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
-    pub decode_ms: f64,
-    /// From there to the logits, milliseconds.
-    pub run_ms: f64,
+}
+
+/// When a classification began, and when the network's input was there.
+struct Times {
+    begun: Instant,
+    decoded: Instant,
 }
 
 /// One listing's answer.
@@ -165,19 +167,17 @@ impl Classifier {
         #[cfg(feature = "panic-on-demand")]
         assert!(!photo.is_encoded(PANIC_ON_DEMAND), "on demand");
         let judge = self.bundle.judge();
-        let evidence = self.run(photo, judge.features(), cancel)?;
-        let has_run = Instant::now();
+        let (evidence, times) = self.run(photo, judge.features(), cancel)?;
         let scores = judge.scores(&evidence.logits)?;
         let familiarity = judge.familiarity(&evidence.logits, &evidence.features);
-        let judged_ms = ms(has_run, Instant::now());
         Ok(Answer {
             scores,
             familiarity,
             advice: self.bundle.policy().advice(&evidence.measures),
             measures: evidence.measures,
             notes: evidence.notes,
-            decode_ms: evidence.decode_ms,
-            run_ms: evidence.run_ms + judged_ms,
+            decode_ms: ms(times.begun, times.decoded),
+            run_ms: ms(times.decoded, Instant::now()),
         })
     }
 
@@ -186,7 +186,8 @@ impl Classifier {
     /// # Errors
     /// As [`Photo::fit`]; `Model` where the network fails.
     pub fn evidence(&self, photo: &Photo<'_>) -> Result<Evidence> {
-        self.run(photo, self.engine.features(), None)
+        let (evidence, _) = self.run(photo, self.engine.features(), None)?;
+        Ok(evidence)
     }
 
     /// Whether a photo's answer fits the class that was declared, an index of the classes
@@ -255,8 +256,8 @@ impl Classifier {
         photo: &Photo<'_>,
         features: usize,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Evidence> {
-        let start = Instant::now();
+    ) -> Result<(Evidence, Times)> {
+        let begun = Instant::now();
         stopped(cancel)?;
         let preprocess = &self.bundle.manifest().preprocess;
         let fitted = preprocess.fit(photo)?;
@@ -268,16 +269,13 @@ impl Classifier {
         let mut features = vec![0.0; features];
         self.engine
             .run_with_features(&tensor, &mut logits, &mut features, cancel)?;
-        // Giving back that much memory takes the system a while, which belongs to the run.
-        drop(tensor);
-        Ok(Evidence {
+        let evidence = Evidence {
             logits,
             features,
             measures,
             notes,
-            decode_ms: ms(start, decoded),
-            run_ms: ms(decoded, Instant::now()),
-        })
+        };
+        Ok((evidence, Times { begun, decoded }))
     }
 }
 

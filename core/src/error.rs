@@ -5,6 +5,7 @@
 //! The library knows bytes, not names, so callers put the name in front with
 //! [`Error::context`].
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -87,6 +88,8 @@ struct Inner {
 
 impl Error {
     /// An error of `kind`; `message` names the cause.
+    // Cold: what leads here is laid out behind what a call that goes well runs through.
+    #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             kind,
@@ -154,17 +157,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// `AssertUnwindSafe` is sound here because `work` keeps nothing: after a panic
 /// all that it touched is dropped.
 pub fn catch_panic<T>(kind: ErrorKind, doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let cause = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(Error::new(
-            kind,
-            format!("{doing} stopped unexpectedly ({cause})"),
-        ))
-    })
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(panicked(kind, doing, panic.as_ref())))
+}
+
+#[cold]
+fn panicked(kind: ErrorKind, doing: &str, panic: &(dyn Any + Send)) -> Error {
+    let cause = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    Error::new(kind, format!("{doing} stopped unexpectedly ({cause})"))
 }
 
 #[cfg(test)]

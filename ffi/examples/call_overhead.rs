@@ -19,7 +19,11 @@ const SIDE: u32 = 224;
 const CALLS: usize = 400;
 
 fn main() {
-    let path = std::env::args().nth(1).expect("call_overhead BUNDLE");
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().expect("call_overhead BUNDLE [CALLS]");
+    let calls = arguments
+        .next()
+        .map_or(CALLS, |calls| calls.parse().expect("a number"));
     let bundle = std::fs::read(path).expect("a bundle");
     let pixels: Vec<u8> = (0..SIDE * SIDE * 3)
         .map(|at| ((at * at) >> 8) as u8)
@@ -31,12 +35,12 @@ fn main() {
     )
     .expect("a classifier");
     let handle = open(&bundle);
-    for _ in 0..CALLS {
+    for _ in 0..calls {
         core.push(through_core(&own, &pixels));
         c.push(through_c(handle, &pixels, None));
     }
     let cancel = cancelled();
-    let warm = (0..CALLS).map(|_| through_c(handle, &pixels, Some(cancel)));
+    let warm = (0..calls).map(|_| through_c(handle, &pixels, Some(cancel)));
     let warm = median(warm.collect());
     // SAFETY: made above, in no call's use.
     unsafe {

@@ -423,7 +423,7 @@ typedef struct EtalaseAnswer {
   struct EtalaseMeasures measures;
   // From encoded bytes (or pixels) to the network's input tensor, milliseconds.
   double decode_ms;
-  // From there to scores and familiarity, milliseconds.
+  // From there to the finished answer, milliseconds.
   double run_ms;
 } EtalaseAnswer;
 

@@ -137,7 +137,7 @@ pub struct EtalaseAnswer {
     pub measures: EtalaseMeasures,
     /// From encoded bytes (or pixels) to the network's input tensor, milliseconds.
     pub decode_ms: f64,
-    /// From there to scores and familiarity, milliseconds.
+    /// From there to the finished answer, milliseconds.
     pub run_ms: f64,
 }
 
@@ -263,6 +263,12 @@ fn rank(asked: &Asked<'_>, answer: &Answer, room: &mut [EtalaseScore]) -> usize 
 
 /// Writes the notes, a line each, and gives the length of all of them.
 fn write_notes(answer: &Answer, room: &mut [u8]) -> usize {
+    if answer.notes.is_empty() {
+        if let Some(first) = room.first_mut() {
+            *first = 0;
+        }
+        return 0;
+    }
     let lines: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
     let text = lines.join("\n");
     if let Some(last) = room.len().checked_sub(1) {

@@ -94,22 +94,42 @@ pub(super) unsafe fn guarded(
     error: *mut EtalaseError,
     call: impl FnOnce() -> Result<()>,
 ) -> EtalaseStatus {
-    let result = catch_panic(ErrorKind::Internal, "the call", call);
-    let (status, message) = match &result {
-        Ok(()) => (EtalaseStatus::Ok, String::new()),
-        Err(error) => (EtalaseStatus::of(error.kind()), error.to_string()),
-    };
-    if !error.is_null() {
-        // SAFETY: the caller's promise; the message is an array of bytes, for which every value is valid.
-        let room = unsafe { (&raw mut (*error).message).cast::<u8>() };
-        let text = cut(&message, ETALASE_MESSAGE_BYTES - 1).as_bytes();
-        // SAFETY: `text` and its NUL fit, by the line above.
-        unsafe {
-            room.copy_from_nonoverlapping(text.as_ptr(), text.len());
-            room.add(text.len()).write(0);
+    match catch_panic(ErrorKind::Internal, "the call", call) {
+        Ok(()) => {
+            // SAFETY: the caller's promise.
+            unsafe { tell(error, &[]) };
+            EtalaseStatus::Ok
         }
+        // SAFETY: the caller's promise.
+        Err(cause) => unsafe { failed(error, &cause) },
     }
-    status
+}
+
+/// # Safety
+/// As [`guarded`].
+#[cold]
+unsafe fn failed(error: *mut EtalaseError, cause: &Error) -> EtalaseStatus {
+    let message = cause.to_string();
+    // SAFETY: the caller's promise.
+    unsafe { tell(error, cut(&message, ETALASE_MESSAGE_BYTES - 1).as_bytes()) };
+    EtalaseStatus::of(cause.kind())
+}
+
+/// Writes a text that fits with its NUL.
+///
+/// # Safety
+/// As [`guarded`].
+unsafe fn tell(error: *mut EtalaseError, text: &[u8]) {
+    debug_assert!(text.len() < ETALASE_MESSAGE_BYTES);
+    if error.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise; the message is an array of bytes, for which every value is valid, and has room.
+    unsafe {
+        let room = (&raw mut (*error).message).cast::<u8>();
+        room.copy_from_nonoverlapping(text.as_ptr(), text.len());
+        room.add(text.len()).write(0);
+    }
 }
 
 /// The longest beginning of `text` of at most `bytes` bytes that ends behind a whole character.
@@ -138,6 +158,7 @@ pub(super) unsafe fn place<'a, T: Copy>(name: &str, pointer: *mut T) -> Result<&
     unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
 }
 
+#[cold]
 pub(super) fn null(name: &str) -> Error {
     crate::invalid(format!("{name} is NULL"))
 }

@@ -26,7 +26,7 @@ public struct Answer: Hashable, Sendable {
     /// From encoded bytes (or pixels) to the network's input, milliseconds.
     public let decodeMs: Double
 
-    /// From there to scores and familiarity, milliseconds.
+    /// From there to the finished answer, milliseconds.
     public let runMs: Double
 
     /// The best of ``ranked``; nil where the options leave none.

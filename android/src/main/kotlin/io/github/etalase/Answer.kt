@@ -7,7 +7,7 @@ public class Answer private constructor(reply: Reply, classes: List<String>) {
     /** From encoded bytes (or pixels) to the network's input, milliseconds. */
     public val decodeMs: Double = reply.double()
 
-    /** From there to scores and familiarity, milliseconds. */
+    /** From there to the finished answer, milliseconds. */
     public val runMs: Double = reply.double()
 
     /** 0 (nothing that the network knows) to 1 (as in training), familiar from 0.5 on; null where the bundle doesn't tell. */
