@@ -10,6 +10,7 @@ pub mod files;
 pub mod fold;
 pub mod graph;
 pub mod keras;
+pub mod left_out;
 pub mod memory;
 pub mod network;
 pub mod out_of_fold;

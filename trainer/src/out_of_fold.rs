@@ -151,7 +151,11 @@ pub fn read(path: &Path, classes: &[String]) -> Result<Vec<Known>> {
             "a logit of {} is no number",
             row.get(0).unwrap_or_default()
         );
-        Ok(Known { class, logits })
+        Ok(Known {
+            class,
+            logits,
+            features: Vec::new(),
+        })
     };
     let answers = reader.records().map(answer).collect::<Result<Vec<_>>>();
     answers.with_context(name)
@@ -195,6 +199,7 @@ mod tests {
         let first = Known {
             class: 0,
             logits: vec![1.0, 0.0],
+            features: Vec::new(),
         };
         assert_eq!((back.len(), &back[0]), (4, &first));
         let swapped = [classes[1].clone(), classes[0].clone()];

@@ -7,4 +7,6 @@ mod verification;
 
 pub use dataset::{LabelledPhoto, photo_folders, photos_in};
 pub use metrics::{ClassMetrics, Evaluation, Metrics};
-pub use verification::{Declarations, ReliabilityBin, Seen, Verification, verification};
+pub use verification::{
+    Declarations, ReliabilityBin, Seen, Separation, Verification, verification,
+};

@@ -52,6 +52,26 @@ pub struct Declarations {
     pub mismatch_precision: f64,
 }
 
+/// How well a sign tells known photos from others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Separation {
+    /// The chance that a known photo's sign is above another's, ties as a half.
+    pub auroc: f64,
+    /// Of the others, the share that passes where 95 % of the known photos pass.
+    pub fpr95: f64,
+}
+
+impl Separation {
+    /// Of the signs of known photos and of others; `None` where either are none.
+    pub fn of(known: &[f64], others: &[f64]) -> Option<Separation> {
+        let enough = !known.is_empty() && !others.is_empty();
+        enough.then(|| Separation {
+            auroc: auroc(known, others),
+            fpr95: passing(known, others),
+        })
+    }
+}
+
 /// One bin of the reliability diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
@@ -147,8 +167,9 @@ pub fn verification(
         let most = seen.plain.iter().copied().fold(0.0, f32::max);
         Some(f64::from(most))
     });
-    let auroc_of = |(known, others): &(Vec<f64>, Vec<f64>)| auroc(known, others);
-    let passing_of = |(known, others): &(Vec<f64>, Vec<f64>)| passing(known, others);
+    let apart = |(known, others): &(Vec<f64>, Vec<f64>)| Separation::of(known, others);
+    let familiarity = familiarity.as_ref().and_then(apart);
+    let softmax = softmax.as_ref().and_then(apart);
     Ok(Verification {
         photos: known.len(),
         accuracy: right as f64 / known.len() as f64,
@@ -162,10 +183,10 @@ pub fn verification(
         ece_softmax: debiased_error(&bins(&plain), known.len()),
         reliability,
         unfamiliar_photos: unfamiliar.len(),
-        unfamiliar_auroc: familiarity.as_ref().map(auroc_of),
-        unfamiliar_fpr95: familiarity.as_ref().map(passing_of),
-        unfamiliar_auroc_softmax: softmax.as_ref().map(auroc_of),
-        unfamiliar_fpr95_softmax: softmax.as_ref().map(passing_of),
+        unfamiliar_auroc: familiarity.map(|found| found.auroc),
+        unfamiliar_fpr95: familiarity.map(|found| found.fpr95),
+        unfamiliar_auroc_softmax: softmax.map(|found| found.auroc),
+        unfamiliar_fpr95_softmax: softmax.map(|found| found.fpr95),
         familiar: familiar(known.iter().map(|(_, seen)| seen)),
         unfamiliar_passing: familiar(unfamiliar.iter()),
     })

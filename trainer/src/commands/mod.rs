@@ -6,6 +6,7 @@ mod cross_validate;
 mod evaluate;
 mod export;
 mod fit;
+mod leave_one_class_out;
 pub mod output;
 mod policy;
 mod quantize;
@@ -36,6 +37,8 @@ enum Command {
     Sweep(sweep::Sweep),
     /// Train on all senders but a fold's, fold by fold, and measure on those
     CrossValidate(cross_validate::CrossValidate),
+    /// Train on all classes but one, each in turn, and measure how unfamiliar the one is
+    LeaveOneClassOut(leave_one_class_out::LeaveOneClassOut),
     /// Measure a checkpoint's float network on a folder of photos per class
     Evaluate(evaluate::Evaluate),
     /// Write a float ONNX model
@@ -59,6 +62,7 @@ pub fn run() -> Result<()> {
         Command::Search(command) => command.run(),
         Command::Sweep(command) => command.run(),
         Command::CrossValidate(command) => command.run(),
+        Command::LeaveOneClassOut(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),

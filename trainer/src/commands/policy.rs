@@ -90,13 +90,11 @@ impl PolicyOf {
         data::check_classes(&training, classes, "training set")?;
         data::check_classes(&unseen, classes, "validation set")?;
         let unseen = evidence(&classifier, &unseen, "validation photos")?;
-        let answers: Vec<Known> = unseen
-            .iter()
-            .map(|(class, evidence)| Known {
-                class: *class,
-                logits: evidence.logits.clone(),
-            })
-            .collect();
+        let known = |photos: &[(usize, Evidence)]| -> Vec<Known> {
+            let each = photos.iter();
+            each.map(|(class, seen)| Known::of(*class, seen)).collect()
+        };
+        let answers = known(&unseen);
         let of_bundle = temperature(&answers).context("the temperature")?;
         let fitted_on = match &out_of_fold {
             Some(answers) => format!("{} out-of-fold answers", answers.len()),
@@ -109,18 +107,15 @@ impl PolicyOf {
         };
         let verdicts = thresholds(&scored, classes, self.precision)?;
         let training = evidence(&classifier, &training, "training photos")?;
-        let means = class_means(&training, classes)?;
-        let known = familiarity(
-            &unseen,
-            &ClassMeans::from_bytes(&means, classes.len())?,
-            self.pass,
-        )?;
+        let means = class_means(&known(&training), classes)?;
+        let directions = ClassMeans::from_bytes(&means, classes.len())?;
+        let familiar = familiarity(&answers, &directions, self.pass)?;
         let policy = Policy {
             version: POLICY_VERSION,
             advice: bundle.policy().advice,
             temperature: of_bundle,
             verification: Some(verdicts),
-            familiarity: Some(known),
+            familiarity: Some(familiar),
         };
         let mut card = bundle.card().clone();
         let mut writer = BundleWriter::from_bundle(bundle);

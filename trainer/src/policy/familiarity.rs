@@ -2,24 +2,25 @@
 //! spread over photos that the network was not trained on.
 
 use anyhow::{Context, Result, ensure};
-use etalase::Evidence;
 use etalase::decision::{ClassMeans, FamiliarityPolicy, Spread};
 
+use super::Known;
+
 /// The member `class_means.bin`: each class's mean of features that were made as long as 1.
-pub fn class_means(training: &[(usize, Evidence)], classes: &[String]) -> Result<Vec<u8>> {
-    let features = training.first().map_or(0, |(_, seen)| seen.features.len());
+pub fn class_means(training: &[Known], classes: &[String]) -> Result<Vec<u8>> {
+    let features = training.first().map_or(0, |seen| seen.features.len());
     ensure!(
         features > 0,
         "the network's last layer reads no vector: it has no features"
     );
     let mut means = vec![vec![0.0_f64; features]; classes.len()];
     let mut photos = vec![0_usize; classes.len()];
-    for (class, evidence) in training {
-        let squares = evidence.features.iter().map(|&x| f64::from(x).powi(2));
+    for seen in training {
+        let squares = seen.features.iter().map(|&x| f64::from(x).powi(2));
         let length = squares.sum::<f64>().sqrt();
         if length > 0.0 {
-            photos[*class] += 1;
-            for (mean, &x) in means[*class].iter_mut().zip(&evidence.features) {
+            photos[seen.class] += 1;
+            for (mean, &x) in means[seen.class].iter_mut().zip(&seen.features) {
                 *mean += f64::from(x) / length;
             }
         }
@@ -34,22 +35,8 @@ pub fn class_means(training: &[(usize, Evidence)], classes: &[String]) -> Result
 }
 
 /// The policy by which the share `pass` of `unseen` photos is familiar.
-pub fn familiarity(
-    unseen: &[(usize, Evidence)],
-    means: &ClassMeans,
-    pass: f64,
-) -> Result<FamiliarityPolicy> {
-    let signs: Vec<(f64, f64)> = unseen
-        .iter()
-        .map(|(_, evidence)| {
-            let largest = evidence
-                .logits
-                .iter()
-                .copied()
-                .fold(f32::NEG_INFINITY, f32::max);
-            (f64::from(largest), means.likeness(&evidence.features))
-        })
-        .collect();
+pub fn familiarity(unseen: &[Known], means: &ClassMeans, pass: f64) -> Result<FamiliarityPolicy> {
+    let signs: Vec<(f64, f64)> = unseen.iter().map(|seen| seen.signs(means)).collect();
     let mut policy = FamiliarityPolicy {
         pass,
         threshold: 0.0,
@@ -82,20 +69,13 @@ fn spread(values: impl Iterator<Item = f64> + Clone) -> Result<Spread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etalase::photo::{Fit, Image, Photo};
 
-    fn seen(class: usize, logit: f32, features: [f32; 2]) -> (usize, Evidence) {
-        let image = Image::from_rgb(1, 1, vec![0; 3]).unwrap();
-        let fitted = Photo::from(&image).fit(1, 1, Fit::Stretch, [0; 3]).unwrap();
-        let evidence = Evidence {
+    fn seen(class: usize, logit: f32, features: [f32; 2]) -> Known {
+        Known {
+            class,
             logits: vec![logit, 0.0],
             features: features.to_vec(),
-            measures: fitted.measures,
-            notes: Vec::new(),
-            decode_ms: 0.0,
-            run_ms: 0.0,
-        };
-        (class, evidence)
+        }
     }
 
     #[test]
@@ -112,9 +92,9 @@ mod tests {
             .map(|at| seen(0, 3.0 + 0.01 * at as f32, [10.0, at as f32 / 25.0]))
             .collect();
         let policy = familiarity(&unseen, &means, 0.9).unwrap();
-        let familiar = |(_, seen): &(usize, Evidence)| {
-            let largest = f64::from(seen.logits[0]);
-            policy.familiarity(largest, means.likeness(&seen.features)) >= 0.5
+        let familiar = |seen: &Known| {
+            let (largest, likeness) = seen.signs(&means);
+            policy.familiarity(largest, likeness) >= 0.5
         };
         let passed = unseen.iter().filter(|&seen| familiar(seen)).count();
         assert_eq!(passed, 90);

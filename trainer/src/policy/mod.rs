@@ -14,7 +14,7 @@ pub use temperature::temperature;
 pub use thresholds::thresholds;
 
 use anyhow::{Context, Result};
-use etalase::decision::softmax;
+use etalase::decision::{ClassMeans, softmax};
 use etalase::photo::Photo;
 use etalase::{Classifier, Evidence};
 
@@ -31,6 +31,29 @@ pub struct Known {
     pub class: usize,
     /// The network's logits.
     pub logits: Vec<f32>,
+    /// What its last layer read; none where only the logits were kept.
+    pub features: Vec<f32>,
+}
+
+impl Known {
+    /// What core saw of a photo.
+    pub fn of(class: usize, evidence: &Evidence) -> Known {
+        Known {
+            class,
+            logits: evidence.logits.clone(),
+            features: evidence.features.clone(),
+        }
+    }
+
+    /// Both signs of familiarity: the largest logit, and the likeness to the nearest class's mean.
+    pub fn signs(&self, means: &ClassMeans) -> (f64, f64) {
+        let largest = self
+            .logits
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
+        (f64::from(largest), means.likeness(&self.features))
+    }
 }
 
 /// Runs a bundle's network over photos, on all cores, as a phone would.

@@ -61,6 +61,7 @@ mod tests {
             (0..100).map(move |n| Known {
                 class: usize::from(n >= rights),
                 logits: vec![2.0 * gap as f32, 0.0],
+                features: Vec::new(),
             })
         });
         let found = temperature(&answers.collect::<Vec<_>>()).unwrap();

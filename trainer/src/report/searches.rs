@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::files::read_json;
+use crate::left_out::{LEAVE_ONE_CLASS_OUT, LeaveOneClassOut, Signs};
 use crate::out_of_fold::{CROSS_VALIDATION, CrossValidation};
 use crate::train::search::{FitResult, SEARCH};
 use crate::train::sweep::{SWEEP, Sweep, Trial};
@@ -41,7 +42,7 @@ pub enum Cell {
 type Reader = fn(&Path) -> Result<Option<Table>>;
 
 /// Every kind, in the order of the page.
-const READERS: [Reader; 3] = [photo_fits, sweep, out_of_fold];
+const READERS: [Reader; 4] = [photo_fits, sweep, out_of_fold, left_out];
 
 /// The tables of all searches that left results in a folder.
 pub fn read(dir: &Path) -> Result<Vec<Table>> {
@@ -148,6 +149,48 @@ fn out_of_fold(dir: &Path) -> Result<Option<Table>> {
             100.0 * all.standard_error
         ),
         columns: ["fold", "photos", "accuracy"].map(str::to_owned).into(),
+        rows,
+    }))
+}
+
+/// How unfamiliar each class is to a network that was trained without it.
+fn left_out(dir: &Path) -> Result<Option<Table>> {
+    let path = dir.join(LEAVE_ONE_CLASS_OUT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let all: LeaveOneClassOut = read_json(&path)?;
+    let row = |name: &str, photos: String, signs: &Signs| {
+        let aurocs = [
+            signs.familiarity,
+            signs.softmax,
+            signs.largest_logit,
+            signs.likeness,
+        ];
+        let aurocs = aurocs.map(|found| Cell::Number(found.auroc));
+        let passing = [signs.familiarity, signs.softmax].map(|found| Cell::Share(found.fpr95));
+        let names = [Cell::Text(name.to_owned()), Cell::Text(photos)];
+        names.into_iter().chain(aurocs).chain(passing).collect()
+    };
+    let mut rows = vec![row("mean", String::new(), &all.mean)];
+    let each = all.classes.iter();
+    rows.extend(each.map(|class| row(&class.class, class.photos.to_string(), &class.signs)));
+    let columns = [
+        "left out",
+        "photos",
+        "AUROC by familiarity",
+        "plain softmax",
+        "largest logit",
+        "likeness",
+        "passing by familiarity",
+        "plain softmax",
+    ];
+    Ok(Some(Table {
+        title: "Leave one class out".into(),
+        note: "Trained without a class, in float: how well its photos are told from validation photos of the others, \
+               and how many of them pass where 95 % of those do."
+            .into(),
+        columns: columns.map(str::to_owned).into(),
         rows,
     }))
 }

@@ -11,7 +11,7 @@ use crate::network::{Mode, Network};
 use crate::progress;
 
 /// Photos a forward pass without gradients.
-pub(super) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// Grey levels `[n, h, w, 3]` as the network reads them.
 pub fn normalize(pixels: &Tensor, normalization: Normalization) -> Tensor {
