@@ -14,7 +14,7 @@ use crate::swift::{self, Swift};
 /// writes, which has warnings of its own.
 const MODE_5: [&str; 4] = ["-Xswiftc", "-swift-version", "-Xswiftc", "5"];
 
-/// Runs its tests in both language modes, warnings being errors, and the example.
+/// Runs its tests and the sample app's in both language modes, warnings being errors, and the example.
 pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
     let swift = swift::toolchain()?;
     let package = Package {
@@ -29,6 +29,12 @@ pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
     let mut test = package.command("ios", "test", "5");
     // What a mode of the language changes is seen by compiling.
     report::run_tests(test.args(MODE_5).env("ETALASE_OPENS", "100"), tests)?;
+
+    // The sample app without its views, which need Apple's frameworks.
+    let mut test = package.command("examples/ios-app", "test", "sample-6");
+    report::run_tests(&mut test, tests)?;
+    let mut test = package.command("examples/ios-app", "test", "sample-5");
+    report::run_tests(test.args(MODE_5), tests)?;
 
     report::run(&mut package.command("examples/swift", "build", "example"))?;
     let program = scratch().join("example/debug/Classify");
