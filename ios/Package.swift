@@ -1,7 +1,8 @@
 // swift-tools-version: 6.0
 
-// Etalase for Swift. The native library is CEtalase.xcframework beside this file (docs/swift.md); or, on Linux and wherever
-// ETALASE_LIBRARY_DIR names its folder, libetalase with the header of this repository.
+// Etalase for Swift. The native library is CEtalase.xcframework beside this file, of `cargo xtask package ios` (docs/swift.md); or, on
+// Linux and wherever ETALASE_LIBRARY_DIR names its folder, libetalase with the header of this repository. The module is
+// CEtalase either way.
 
 import PackageDescription
 

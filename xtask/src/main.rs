@@ -2,9 +2,9 @@
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
 //! that CI runs, `sdk` the part of it that is the native library in every language, `install` and `package` put
-//! that library where programs and apps find it, `bench` compares speeds with other runtimes', `quantizers` errors with another
-//! quantizer's, `photos` the way from a file to a label with Pillow's, `trainer -- …` runs `etalase-trainer`
-//! with libtorch where it can find it.
+//! that library where programs and apps find it, `release` adds what goes with packages, `bench` compares speeds
+//! with other runtimes', `quantizers` errors with another quantizer's, `photos` the way from a file to a label with
+//! Pillow's, `trainer -- …` runs `etalase-trainer` with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
 
 mod agreement;
@@ -16,6 +16,7 @@ mod isa;
 mod keras_parity;
 mod photos;
 mod quantizers;
+mod release;
 mod report;
 mod sdk;
 mod setup;
@@ -62,6 +63,8 @@ enum Task {
     Package(sdk::Package),
     /// Installs library, headers, pkg-config file and CMake package
     Install(sdk::InstallArgs),
+    /// Completes target/packages for a release: notices of third parties, bill of materials, checksums
+    Release(release::Args),
     /// Times etalase beside other runtimes on the same models, outputs checked; --arm64: counts
     /// instructions
     Bench(bench::Args),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Task::Sdk { languages } => sdk::run(&languages),
         Task::Package(package) => sdk::package(&package).map(|()| ExitCode::SUCCESS),
         Task::Install(args) => sdk::install(&args).map(|()| ExitCode::SUCCESS),
+        Task::Release(args) => release::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args),
         Task::Quantizers { arguments } => quantizers::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Photos { arguments } => photos::run(&arguments).map(|()| ExitCode::SUCCESS),

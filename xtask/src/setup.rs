@@ -17,6 +17,7 @@ const REQUIREMENTS: &str = include_str!("../../tests/reference/requirements.txt"
 const BENCH_REQUIREMENTS: &str = include_str!("../../bench/requirements.txt");
 const MORE_REQUIREMENTS: &str = include_str!("../../bench/requirements-more.txt");
 const TRAINING_REQUIREMENTS: &str = include_str!("../../bench/requirements-training.txt");
+const SBOM_REQUIREMENTS: &str = include_str!("../sbom_requirements.txt");
 const LIBTORCH_VERSION: &str = "2.11.0";
 
 /// `cargo xtask setup`.
@@ -73,6 +74,12 @@ const RUSTC_WEB: Package = Package {
     present: || succeeds(arm64::RUSTC, &["--version"]),
 };
 
+const CLANG: Package = Package {
+    debian: "clang",
+    purpose: "second C and C++ compiler, and one for phones",
+    present: || succeeds("clang++", &["--version"]),
+};
+
 /// What arm64 kernels are built with and run on, see [`crate::arm64`].
 const ARM64_PACKAGES: [Package; 5] = [
     RUSTC_WEB,
@@ -100,11 +107,7 @@ const ARM64_PACKAGES: [Package; 5] = [
 
 /// What C, C++ and Kotlin are tested with, see [`crate::sdk`].
 const SDK_PACKAGES: [Package; 5] = [
-    Package {
-        debian: "clang",
-        purpose: "second C and C++ compiler",
-        present: || succeeds("clang++", &["--version"]),
-    },
+    CLANG,
     Package {
         debian: "valgrind",
         purpose: "finds wrong memory accesses",
@@ -127,9 +130,10 @@ const SDK_PACKAGES: [Package; 5] = [
     },
 ];
 
-/// What Android's native library is compiled and linked with where there is no NDK, see [`crate::sdk`].
-const ANDROID_PACKAGES: [Package; 4] = [
+/// What the library for phones is compiled and linked with where there is neither NDK nor Xcode, see [`crate::sdk`].
+const CROSS_PACKAGES: [Package; 5] = [
     RUSTC_WEB,
+    CLANG,
     Package {
         debian: "rust-web-src",
         purpose: "Rust's standard library to compile",
@@ -137,12 +141,12 @@ const ANDROID_PACKAGES: [Package; 4] = [
     },
     Package {
         debian: "lld",
-        purpose: "linker for Android",
+        purpose: "linker for Android and iOS",
         present: || succeeds("ld.lld", &["--version"]),
     },
     Package {
         debian: "llvm",
-        purpose: "llvm-ar and llvm-strip",
+        purpose: "llvm-ar, llvm-lipo and llvm-strip",
         present: || succeeds("llvm-strip", &["--version"]),
     },
 ];
@@ -184,9 +188,9 @@ pub fn sdk_packages() -> Result<()> {
     install_missing(&SDK_PACKAGES, None)
 }
 
-/// As [`system_packages`], for Android without its NDK.
-pub fn android_packages() -> Result<()> {
-    install_missing(&ANDROID_PACKAGES, None)
+/// As [`system_packages`], for phones without NDK and Xcode.
+pub fn cross_packages() -> Result<()> {
+    install_missing(&CROSS_PACKAGES, None)
 }
 
 /// As [`system_packages`], for [`crate::swift`].
@@ -202,6 +206,11 @@ pub fn proot() -> Result<()> {
 /// Whether [`arm64_packages`] has nothing to do.
 pub fn arm64_complete() -> bool {
     ARM64_PACKAGES.iter().all(|package| (package.present)())
+}
+
+/// Whether [`cross_packages`] has nothing to do.
+pub fn cross_complete() -> bool {
+    CROSS_PACKAGES.iter().all(|package| (package.present)())
 }
 
 /// Whether apt gives Debian's packages here.
@@ -386,6 +395,13 @@ pub fn bench_training_python() -> Result<PathBuf> {
         &["--no-deps"],
         Some("bench/torch_without_cuda.py"),
     )
+}
+
+/// CycloneDX's schemas, in an environment of their own: small, so that a new version doesn't remake a large one.
+pub fn sbom_python() -> Result<PathBuf> {
+    let modules = "cyclonedx, jsonschema";
+    let file = "xtask/sbom_requirements.txt";
+    environment(file, SBOM_REQUIREMENTS, modules, &["--no-deps"], None)
 }
 
 /// pip could not bring an environment's packages.
@@ -626,6 +642,7 @@ mod tests {
             .chain(BENCH_REQUIREMENTS.lines())
             .chain(MORE_REQUIREMENTS.lines())
             .chain(TRAINING_REQUIREMENTS.lines())
+            .chain(SBOM_REQUIREMENTS.lines())
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
             assert!(

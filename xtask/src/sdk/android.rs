@@ -1,16 +1,16 @@
 //! `cargo xtask package android`: an AAR with the native library for every ABI, the Kotlin library's classes, its R8 rules.
 //!
-//! With ANDROID_NDK_HOME the NDK links, for rustup's targets. Without, Debian's compiler builds Rust's standard library too
-//! and links against empty stand-ins for Android's libraries: that shows that everything compiles and links, its size and
-//! its alignment, and the file's name says so; it is not to be shipped, for what unwinds panics on Android is the NDK's.
+//! With ANDROID_NDK_HOME the NDK links. Without, LLVM does (see cross.rs), against empty stand-ins for Android's libraries,
+//! which shows size and alignment, too; that is not to be shipped, for what unwinds panics on Android is the NDK's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::native;
-use crate::{arm64, cargo, report, root, setup};
+use super::kotlin;
+use super::{cross, native, pack};
+use crate::{report, root, setup};
 
 /// What is packed, and where to.
 #[derive(clap::Args)]
@@ -52,6 +52,8 @@ const ABIS: [Abi; 3] = [
     },
 ];
 
+/// What the Kotlin library calls.
+pub const FEATURES: &str = "jni";
 /// Android 7.0.
 const MIN_SDK: u32 = 24;
 /// The most that a stripped library may have, without a model.
@@ -61,6 +63,14 @@ const PAGE_BYTES: u64 = 16_384;
 /// Libraries of Android's that ours links.
 const SYSTEM: [&str; 5] = ["c", "m", "dl", "log", "jnigraphics"];
 
+/// One ABI, to see that it links and keeps to size and alignment.
+pub fn test() -> Result<()> {
+    package(&AndroidArgs {
+        abis: vec!["arm64-v8a".into()],
+        out: cross::target().join("packages"),
+    })
+}
+
 /// Builds, checks and packs.
 pub fn package(args: &AndroidArgs) -> Result<()> {
     let ndk = std::env::var_os("ANDROID_NDK_HOME").filter(|folder| !folder.is_empty());
@@ -69,7 +79,7 @@ pub fn package(args: &AndroidArgs) -> Result<()> {
         .transpose()?;
     setup::sdk_packages()?;
     if ndk.is_none() {
-        setup::android_packages()?;
+        setup::cross_packages()?;
     }
     let staging = native::target().join("aar");
     let _ = std::fs::remove_dir_all(&staging);
@@ -80,7 +90,7 @@ pub fn package(args: &AndroidArgs) -> Result<()> {
             None => build_against_stubs(abi)?,
         };
         let library = staging.join("jni").join(abi.name).join("libetalase.so");
-        create_folder_of(&library)?;
+        cross::create_folder_of(&library)?;
         let strip = ndk
             .as_ref()
             .map_or("llvm-strip".into(), |ndk| ndk.tool("llvm-strip"));
@@ -90,44 +100,23 @@ pub fn package(args: &AndroidArgs) -> Result<()> {
     }
 
     let folder = root().join("android");
-    let classes = native::target().join("kotlin-package");
-    let mut maven = Command::new("mvn");
-    maven.args([
-        "--batch-mode",
-        "--no-transfer-progress",
-        "--quiet",
-        "-Dmaven.test.skip=true",
-    ]);
-    maven.arg(format!("-Detalase.target={}", classes.display()));
-    report::run(maven.arg("-f").arg(folder.join("pom.xml")).arg("package"))?;
-    let version = env!("CARGO_PKG_VERSION");
-    let jar = classes.join(format!("etalase-{version}.jar"));
-    for (from, to) in [
-        (jar, "classes.jar"),
+    cross::copy(&[
+        (kotlin::jar(None)?, staging.join("classes.jar")),
         (
             folder.join("src/main/AndroidManifest.xml"),
-            "AndroidManifest.xml",
+            staging.join("AndroidManifest.xml"),
         ),
-        (folder.join("consumer-rules.pro"), "proguard.txt"),
-    ] {
-        std::fs::copy(&from, staging.join(to))
-            .with_context(|| format!("{}: cannot copy", from.display()))?;
-    }
+        (
+            folder.join("consumer-rules.pro"),
+            staging.join("proguard.txt"),
+        ),
+    ])?;
     // No resources: the list of them is empty, but has to be there.
     std::fs::write(staging.join("R.txt"), "")?;
 
-    let mark = if ndk.is_some() {
-        ""
-    } else {
-        "-link-checked-only"
-    };
-    let aar = root()
-        .join(&args.out)
-        .join(format!("etalase-{version}{mark}.aar"));
-    create_folder_of(&aar)?;
-    let mut pack = Command::new("jar");
-    pack.args(["--create", "--no-manifest", "--file"]).arg(&aar);
-    report::run(pack.arg("-C").arg(&staging).arg("."))?;
+    let name = cross::package_name("etalase", "aar", ndk.is_some());
+    let aar = root().join(&args.out).join(name);
+    pack::pack(&staging, &aar)?;
     println!("{}", aar.display());
     if ndk.is_none() {
         println!("link-checked only: set ANDROID_NDK_HOME for one to ship");
@@ -156,7 +145,7 @@ impl Ndk {
     }
 
     fn build(&self, abi: &Abi) -> Result<PathBuf> {
-        report::run(Command::new("rustup").args(["target", "add", abi.target]))?;
+        cross::add_to_rustup(abi.target)?;
         let mut command = build_command(abi);
         let linker = self.tool(&format!("{}{MIN_SDK}-clang", abi.clang));
         command.env(linker_variable(abi), linker);
@@ -165,16 +154,12 @@ impl Ndk {
     }
 }
 
-/// Builds with Debian's compiler, Rust's standard library included, and links against stand-ins.
+/// Builds without the NDK, and links against stand-ins.
 fn build_against_stubs(abi: &Abi) -> Result<PathBuf> {
     let stubs = stubs(abi)?;
     let mut command = build_command(abi);
-    command
-        .env("RUSTC", arm64::RUSTC)
-        // Building the standard library is not stable; Debian's stable compiler can.
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env(linker_variable(abi), "clang");
-    command.args(["-Zbuild-std=std,panic_unwind", "--"]);
+    command.env(linker_variable(abi), "clang");
+    cross::with_standard_library(&mut command, abi.target)?.arg("--");
     command.arg("-L").arg(format!("native={}", stubs.display()));
     let mut link = |argument: String| {
         command.arg("-C").arg(format!("link-arg={argument}"));
@@ -193,33 +178,13 @@ fn build_against_stubs(abi: &Abi) -> Result<PathBuf> {
 }
 
 fn build_command(abi: &Abi) -> Command {
-    let mut command = cargo();
-    command.args([
-        "rustc",
-        "--release",
-        "--locked",
-        "-p",
-        "etalase-ffi",
-        "--lib",
-    ]);
-    command.args([
-        "--crate-type",
-        "cdylib",
-        "--features",
-        "jni",
-        "--target",
-        abi.target,
-    ]);
-    command.env("CARGO_TARGET_DIR", target());
+    let mut command = cross::library("rustc", abi.target, FEATURES);
+    command.args(["--crate-type", "cdylib"]);
     command
 }
 
-fn target() -> PathBuf {
-    root().join("target").join("android")
-}
-
 fn built(abi: &Abi) -> PathBuf {
-    target().join(abi.target).join("release/libetalase_ffi.so")
+    cross::built(abi.target, "libetalase_ffi.so")
 }
 
 fn linker_variable(abi: &Abi) -> String {
@@ -229,7 +194,7 @@ fn linker_variable(abi: &Abi) -> String {
 
 /// Android's libraries by name, with nothing in them.
 fn stubs(abi: &Abi) -> Result<PathBuf> {
-    let folder = target().join("stubs").join(abi.name);
+    let folder = cross::target().join("stubs").join(abi.name);
     std::fs::create_dir_all(&folder)?;
     let (source, object) = (folder.join("empty.c"), folder.join("empty.o"));
     std::fs::write(&source, "")?;
@@ -276,11 +241,6 @@ fn alignments(table: &str) -> Vec<u64> {
         u64::from_str_radix(hexadecimal.trim_start_matches("0x"), 16).ok()
     })
     .collect()
-}
-
-fn create_folder_of(file: &Path) -> Result<()> {
-    let folder = file.parent().context("no folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot create", folder.display()))
 }
 
 #[cfg(test)]

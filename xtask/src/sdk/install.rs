@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::native::{self, Flavour, Native, SYSTEM_LIBRARIES, soname};
-use crate::{report, root};
+use crate::{release, report, root};
 
 /// What is installed, and where.
 #[derive(clap::Args)]
@@ -29,12 +29,12 @@ pub fn run(args: &InstallArgs) -> Result<()> {
         onnx: args.onnx,
     })?;
     let prefix = std::path::absolute(&args.prefix)?;
-    install(&native, &prefix)?;
+    install(&native, &prefix, args.onnx)?;
     println!("installed under {}", prefix.display());
     Ok(())
 }
 
-fn install(native: &Native, prefix: &Path) -> Result<()> {
+fn install(native: &Native, prefix: &Path, onnx: bool) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let include = prefix.join("include");
     let lib = prefix.join("lib");
@@ -74,13 +74,14 @@ fn install(native: &Native, prefix: &Path) -> Result<()> {
             .replace("@SYSTEM_LIBRARIES@", &names.join(";"));
         write(&to, text.as_bytes())?;
     }
+    let documents = prefix.join("share/doc/etalase");
     for licence in ["LICENSE-APACHE", "LICENSE-MIT", "NOTICE.md"] {
-        copy(
-            &root().join(licence),
-            &prefix.join("share/doc/etalase").join(licence),
-        )?;
+        copy(&root().join(licence), &documents.join(licence))?;
     }
-    Ok(())
+    copy(
+        &release::notices_file(onnx),
+        &documents.join("THIRD_PARTY_NOTICES.md"),
+    )
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -108,7 +109,7 @@ pub fn test() -> Result<()> {
     let out = native::target().join("installed");
     let _ = std::fs::remove_dir_all(&out);
     let first = out.join("first");
-    install(&native, &first)?;
+    install(&native, &first, false)?;
     // What was installed may be moved: a package's staging folder, an SDK in a home.
     let prefix = out.join("moved");
     std::fs::rename(&first, &prefix)?;

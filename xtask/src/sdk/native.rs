@@ -1,5 +1,6 @@
 //! The native library, in the flavours that are needed.
 
+use std::env::consts::DLL_SUFFIX;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -11,6 +12,8 @@ use crate::{cargo, report, root};
 pub enum Flavour {
     /// For C and C++: plans only and no bundle inside, unless wished.
     Installed { default_bundle: bool, onnx: bool },
+    /// For a JVM that is not Android's: plans only and no bundle inside, unless wished.
+    Jvm { default_bundle: bool },
     /// For tests of all languages: the default bundle inside, what the JVM calls, and photos that make it panic.
     Tested,
 }
@@ -20,6 +23,12 @@ impl Flavour {
     pub fn features(self) -> &'static str {
         match self {
             Flavour::Tested => "jni,default-bundle,panic-on-demand",
+            Flavour::Jvm {
+                default_bundle: false,
+            } => "jni",
+            Flavour::Jvm {
+                default_bundle: true,
+            } => "jni,default-bundle",
             Flavour::Installed {
                 default_bundle,
                 onnx,
@@ -35,6 +44,7 @@ impl Flavour {
     fn folder(self) -> &'static str {
         match self {
             Flavour::Tested => "tested",
+            Flavour::Jvm { .. } => "jvm",
             Flavour::Installed { .. } => "installed-from",
         }
     }
@@ -52,7 +62,7 @@ impl Native {
     }
 
     pub fn shared(&self) -> PathBuf {
-        self.folder.join("libetalase.so")
+        self.folder.join(format!("libetalase{DLL_SUFFIX}"))
     }
 }
 
@@ -78,7 +88,8 @@ pub fn build(flavour: Flavour) -> Result<Native> {
     std::fs::create_dir_all(native.folder.join("static"))?;
     let built = target.join("release");
     std::fs::copy(built.join("libetalase_ffi.a"), native.archive())?;
-    std::fs::copy(built.join("libetalase_ffi.so"), native.shared())?;
+    let shared = format!("libetalase_ffi{DLL_SUFFIX}");
+    std::fs::copy(built.join(shared), native.shared())?;
     // The name that programs linked to it look for.
     let versioned = native.folder.join(soname());
     let _ = std::fs::remove_file(&versioned);

@@ -25,11 +25,44 @@ internal class PlainJvmTest {
     @Test
     fun `the library by its path`() = assertLabels(classify("-Detalase.library=$library"))
 
+    private val resource = "natives/linux-${System.getProperty("os.arch").replace("amd64", "x86_64")}/libetalase.so"
+
+    private fun onClassPath() = File(library).copyTo(File(folder, resource))
+
     @Test
-    fun `the library on the class path`() {
-        val arch = System.getProperty("os.arch").replace("amd64", "x86_64")
-        File(library).copyTo(File(folder, "natives/linux-$arch/libetalase.so"))
-        assertLabels(classify())
+    fun `the library on the class path, which is extracted to a file that is gone afterwards`() {
+        onClassPath()
+        val temporary = File(folder, "temporary").apply { mkdir() }
+        assertLabels(classify("-Djava.io.tmpdir=$temporary"))
+        assertEquals(emptyList<String>(), temporary.list()?.filter { "etalase" in it })
+    }
+
+    @Test
+    fun `a folder for temporary files that cannot be written to is named`() {
+        onClassPath()
+        val none = classify("-Djava.io.tmpdir=/missing")
+        assertEquals(1, none.status)
+        assertTrue("/$resource" in none.output && "/missing" in none.output, none.output)
+    }
+
+    @Test
+    fun `the library in a folder of java-library-path, before that of the class path`() {
+        File(folder, resource).apply { parentFile.mkdirs() }.writeText("not a library")
+        val libraries = File(folder, "libraries")
+        val there = File(library).copyTo(File(libraries, "libetalase.so"))
+        assertLabels(classify("-Djava.library.path=/missing:$libraries"))
+        there.writeText("not a library")
+        val broken = classify("-Djava.library.path=$libraries")
+        assertEquals(1, broken.status)
+        assertTrue(there.path in broken.output, broken.output)
+    }
+
+    @Test
+    fun `a library that is not for a JVM is named`() {
+        val other = File(System.getProperty("java.home"), "lib/libprefs.so")
+        val ended = classify("-Detalase.library=$other")
+        assertEquals(1, ended.status)
+        assertTrue("$other is not for a JVM" in ended.output, ended.output)
     }
 
     @Test

@@ -9,8 +9,9 @@ import java.util.Locale
 /**
  * Loads the native library, once.
  *
- * From the file that the system property `etalase.library` names; else, on Android, from the app's libraries; else from
- * the resource `/natives/<os>-<arch>/` of the class path.
+ * From the file that the system property `etalase.library` names; else, on Android, from the app's libraries; else from a
+ * folder of `java.library.path`; else from the resource `/natives/<os>-<arch>/` of the class path, such as the JAR of
+ * `cargo xtask package jar` has.
  */
 internal object NativeLibrary {
     val isAndroid: Boolean = System.getProperty("java.vm.name") == "Dalvik"
@@ -35,12 +36,24 @@ internal object NativeLibrary {
     }
 
     private fun load() {
-        val file = System.getProperty("etalase.library")
-        when {
-            file != null -> System.load(file)
-            isAndroid -> System.loadLibrary("etalase")
-            else -> System.load(extracted(resource()).path)
+        val named = System.getProperty("etalase.library")
+        if (named == null && isAndroid) return System.loadLibrary("etalase")
+        val file = named ?: (onLibraryPath() ?: extracted(resource())).path
+        System.load(file)
+        try {
+            Native.freeCancel(0)
+        } catch (e: UnsatisfiedLinkError) {
+            // C's library has the same name.
+            throw IOException("$file is not for a JVM (built without the feature jni); etalase.library names another", e)
         }
+    }
+
+    private val fileName: String get() = System.mapLibraryName("etalase")
+
+    // Rather than System.loadLibrary, which doesn't tell a library that isn't there from one that can't be loaded.
+    private fun onLibraryPath(): File? {
+        val folders = System.getProperty("java.library.path").orEmpty().split(File.pathSeparator)
+        return folders.filter { it.isNotEmpty() }.map { File(it, fileName).absoluteFile }.firstOrNull { it.isFile }
     }
 
     private fun resource(): String {
@@ -52,16 +65,22 @@ internal object NativeLibrary {
         }
         val arch = System.getProperty("os.arch")
         val machine = if (arch == "amd64") "x86_64" else arch
-        return "/natives/$system-$machine/${System.mapLibraryName("etalase")}"
+        return "/natives/$system-$machine/$fileName"
     }
 
     // The system's loader takes files only.
     private fun extracted(resource: String): File {
-        val stream = NativeLibrary::class.java.getResourceAsStream(resource)
-            ?: throw FileNotFoundException("no $resource on the class path, and no system property etalase.library")
-        val file = File.createTempFile("etalase", resource.substringAfterLast('/'))
-        file.deleteOnExit()
-        stream.use { from -> file.outputStream().use { to -> from.copyTo(to) } }
-        return file
+        val stream = NativeLibrary::class.java.getResourceAsStream(resource) ?: throw FileNotFoundException(
+            "no system property etalase.library, no $fileName on java.library.path, no $resource on the class path",
+        )
+        val folder = System.getProperty("java.io.tmpdir")
+        try {
+            val file = File.createTempFile("etalase", fileName)
+            file.deleteOnExit()
+            stream.use { from -> file.outputStream().use { to -> from.copyTo(to) } }
+            return file
+        } catch (e: IOException) {
+            throw IOException("$resource cannot be extracted to $folder (-Djava.io.tmpdir): ${e.message}", e)
+        }
     }
 }
