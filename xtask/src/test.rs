@@ -13,13 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::report::{self, Report};
 use crate::setup::{self, Libtorch};
-use crate::{agreement, arm64, cargo, data, keras_parity, release_dir, root, sdk, trainer};
+use crate::{agreement, arm64, cargo, data, keras_parity, release, release_dir, root, sdk};
 
 const FORMAT: &str = "Format (cargo fmt)";
-const BUILD: &str = "Build of the command, without libtorch";
+const BUILD: &str = "The command compiles without libtorch";
 const PLAN_ONLY: &str = "Library without ONNX (plans only)";
 const LINT: &str = "Lints (cargo clippy)";
-const RUST: &str = "Rust tests: core, cli, xtask, tests";
+const RUST: &str = "Rust tests: core, cli, xtask, tests, trainer";
+const SBOM: &str = "Bill of materials by CycloneDX's schema";
 const ARM64: &str = "arm64 kernels under qemu";
 const PARITY: &str = "Keras' own passes of the five backbones";
 const TRAINER: &str = "Rust tests: trainer";
@@ -73,7 +74,8 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         ] {
             build.env_remove(name);
         }
-        report::run(build.args(["build", "--release", "--locked"]))
+        // Checked only: the tests build and link it, among all crates, which is another build of everything.
+        report::run(build.args(["check", "--release", "--locked"]))
     });
     report.step(PLAN_ONLY, || {
         let mut check = cargo();
@@ -101,22 +103,26 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         });
     }
 
+    // Where it fails, the trainer's tests say so again.
+    let parity = data.and_then(|_| report.step(PARITY, keras_parity::folder));
     report.tests(RUST, |tests| {
         let mut command = cargo();
-        command.args([
-            "test",
-            "--release",
-            "--workspace",
-            "--exclude",
-            "etalase-trainer",
-            "--no-fail-fast",
-        ]);
-        with_data(&mut command, data, "etalase-tests/data");
+        // One build for all: another selection of crates would compile tract and whatever else it shares again.
+        command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+        with_or_without_trainer(&mut command, libtorch.as_ref());
+        with_data(&mut command, data, libtorch.as_ref());
         // No level that this CPU has goes untested.
         command.env("ETALASE_REQUIRE_ISAS", crate::isa::levels().join(","));
+        if let Some(folder) = &parity {
+            command.env("ETALASE_KERAS_PARITY", folder);
+        }
         report::run_tests(&mut command, tests)
     });
+    if libtorch.is_none() {
+        report.not_run(TRAINER, "libtorch could not be set up, see above");
+    }
     sdk::test(&mut report, &[]);
+    report.step(SBOM, release::validate_sbom);
     match arm64::not_here() {
         Some(why) if cfg!(target_arch = "aarch64") => report.not_run(ARM64, &why),
         // In CI, what is missing is a failure.
@@ -125,29 +131,6 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         }
         _ => report.tests(ARM64, arm64::test_kernels),
     }
-    // Where it fails, the trainer's tests say so again.
-    let parity = data.and_then(|_| report.step(PARITY, keras_parity::folder));
-    match &libtorch {
-        None => report.not_run(TRAINER, "libtorch could not be set up, see above"),
-        Some(libtorch) => report.tests(TRAINER, |tests| {
-            let mut command = trainer::cargo_with(
-                libtorch,
-                &[
-                    "test",
-                    "--release",
-                    "-p",
-                    "etalase-trainer",
-                    "--no-fail-fast",
-                ],
-            );
-            with_data(&mut command, data, "data");
-            if let Some(folder) = &parity {
-                command.env("ETALASE_KERAS_PARITY", folder);
-            }
-            report::run_tests(&mut command, tests)
-        }),
-    }
-
     let models = release_dir()?.join("reference-models");
     if let (Some(libtorch), Some(data)) = (&libtorch, data) {
         report.step(MODELS, || export_reference_models(libtorch, data, &models));
@@ -214,13 +197,17 @@ fn with_or_without_trainer(command: &mut Command, libtorch: Option<&Libtorch>) {
     }
 }
 
-fn with_data(command: &mut Command, data: Option<&Path>, feature: &str) {
-    match data {
-        Some(folder) => command
-            .args(["--features", feature])
-            .env("ETALASE_DATA", folder),
-        None => command.env_remove("ETALASE_DATA"),
+fn with_data(command: &mut Command, data: Option<&Path>, libtorch: Option<&Libtorch>) {
+    let Some(folder) = data else {
+        command.env_remove("ETALASE_DATA");
+        return;
     };
+    let features = match libtorch {
+        Some(_) => "etalase-tests/data,etalase-trainer/data",
+        None => "etalase-tests/data",
+    };
+    command.args(["--features", features]);
+    command.env("ETALASE_DATA", folder);
 }
 
 /// A classifier fitted here on the training photos (the head alone, one pass), float and int8: the
