@@ -129,6 +129,56 @@ pub fn chart(
     Ok(svg.replacen("<svg ", &label, 1))
 }
 
+/// Shares against shares, `x` from left to right and `y` upwards, and the line where both are the same. Under its title.
+pub fn shares_against_shares(
+    title: &str,
+    [x, y]: [&str; 2],
+    points: &[(f64, f64)],
+    size: (u32, u32),
+) -> Result<String> {
+    let failed = |e: &dyn Display| anyhow!("cannot draw {title}: {e}");
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let mut chart = ChartBuilder::on(&area)
+            .margin_top(8)
+            .margin_right(24)
+            .x_label_area_size(52)
+            .y_label_area_size(76)
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0)
+            .map_err(|e| failed(&e))?;
+        let percent = |share: &f64| format!("{:.0} %", 100.0 * share);
+        let mesh = chart
+            .configure_mesh()
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&percent)
+            .y_label_formatter(&percent)
+            .x_desc(x)
+            .y_desc(y)
+            .label_style(("sans-serif", 16))
+            .axis_desc_style(("sans-serif", 16))
+            .bold_line_style(GREY.mix(0.35))
+            .light_line_style(TRANSPARENT)
+            .axis_style(GREY.mix(0.7))
+            .draw();
+        mesh.map_err(|e| failed(&e))?;
+        let same = LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2));
+        chart.draw_series(same).map_err(|e| failed(&e))?;
+        let point = |&at: &(f64, f64)| Circle::new(at, 4, COLOURS[0].filled());
+        chart
+            .draw_series(points.iter().map(point))
+            .map_err(|e| failed(&e))?;
+        area.present().map_err(|e| failed(&e))?;
+    }
+    let title = escape(title);
+    let label = format!("<svg role=\"img\" aria-label=\"{title}\" ");
+    let svg = svg.replacen("<svg ", &label, 1);
+    Ok(format!(
+        "<figure><figcaption>{title}</figcaption>{svg}</figure>"
+    ))
+}
+
 /// A chart under its title.
 pub fn figure(
     title: &str,
@@ -169,6 +219,16 @@ mod tests {
             colour: COLOURS[0],
             values: values.to_vec(),
         }
+    }
+
+    #[test]
+    fn shares_lie_where_they_say() {
+        let points = [(0.25, 0.5), (1.0, 1.0)];
+        let svg = shares_against_shares("a<b", ["x", "y"], &points, (360, 320)).unwrap();
+        assert!(svg.contains("a&lt;b") && svg.contains("100 %"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 2);
+        // The last point is where the line of equal shares ends: 24 px from the right, 8 px from above.
+        assert!(svg.contains("cx=\"335\" cy=\"8\""), "{svg}");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use anyhow::Result;
 use etalase::evaluation::{Declarations, Verification};
 
 use super::numbers::{or_dash, percent};
-use super::plots::{COLOURS, GREY, Line, Unit, figure, legend};
+use super::plots::shares_against_shares;
 
 /// Pixels of the diagram.
-const SIZE: (u32, u32) = (520, 260);
+const SIZE: (u32, u32) = (400, 360);
 
 /// The part of a run's section.
 pub fn section(found: &Verification) -> Result<String> {
@@ -83,21 +83,15 @@ fn signs(found: &Verification) -> Result<String> {
     Ok(html)
 }
 
-/// The reliability diagram: scores that hold lie on the line of the photos that are right.
+/// The reliability diagram: scores that hold lie on the line.
 fn reliability(found: &Verification) -> Result<String> {
-    let lines = [
-        Line {
-            name: "mean best score",
-            colour: COLOURS[0],
-            values: found.reliability.iter().map(|bin| bin.score).collect(),
-        },
-        Line {
-            name: "photos that it is right on",
-            colour: GREY,
-            values: found.reliability.iter().map(|bin| bin.accuracy).collect(),
-        },
-    ];
-    let title = "reliability: scores and accuracy of equally many photos each";
-    let chart = figure(title, "fifteenth of the photos", Unit::Share, SIZE, &lines)?;
-    Ok(format!("{chart}{}", legend(&lines)?))
+    let bins = found.reliability.iter();
+    let points: Vec<(f64, f64)> = bins.map(|bin| (bin.score, bin.accuracy)).collect();
+    let chart = shares_against_shares(
+        "Reliability, by fifteenths of the photos",
+        ["mean best score", "photos that it is right on"],
+        &points,
+        SIZE,
+    )?;
+    Ok(format!("<div class=pair>{chart}</div>"))
 }
