@@ -2,7 +2,7 @@
 // The native libraries belong in src/main/jniLibs/<abi>/libetalase.so. Tests run by Maven (pom.xml), without an SDK.
 
 plugins {
-    id("com.android.library") version "8.13.0"
+    id("com.android.library") version "8.13.2"
     id("org.jetbrains.kotlin.android") version "2.4.21"
 }
 

@@ -103,14 +103,11 @@ pub fn package(args: &AndroidArgs) -> Result<()> {
     cross::copy(&[
         (kotlin::jar(None)?, staging.join("classes.jar")),
         (
-            folder.join("src/main/AndroidManifest.xml"),
-            staging.join("AndroidManifest.xml"),
-        ),
-        (
             folder.join("consumer-rules.pro"),
             staging.join("proguard.txt"),
         ),
     ])?;
+    std::fs::write(staging.join("AndroidManifest.xml"), manifest())?;
     // No resources: the list of them is empty, but has to be there.
     std::fs::write(staging.join("R.txt"), "")?;
 
@@ -122,6 +119,14 @@ pub fn package(args: &AndroidArgs) -> Result<()> {
         println!("link-checked only: set ANDROID_NDK_HOME for one to ship");
     }
     Ok(())
+}
+
+/// Not among the sources: there Gradle takes the name and the version from build.gradle.kts, and refuses them here.
+fn manifest() -> String {
+    format!(
+        "<manifest xmlns:android=\"http://schemas.android.com/apk/res/android\" package=\"io.github.etalase\">\n    \
+         <uses-sdk android:minSdkVersion=\"{MIN_SDK}\" />\n</manifest>\n"
+    )
 }
 
 /// Android's own compiler and linkers.
@@ -251,6 +256,14 @@ mod tests {
     fn alignments_are_read_from_readelf() {
         let table = "  Type  Offset  Align\n  PHDR 0x40 0x8\n  LOAD 0x0 0x06e60c R   0x4000\n  LOAD 0x1 RW  0x1000\n";
         assert_eq!(alignments(table), [0x4000, 0x1000]);
+    }
+
+    #[test]
+    fn the_package_says_what_gradle_says() {
+        let gradle = std::fs::read_to_string(root().join("android/build.gradle.kts")).unwrap();
+        assert!(gradle.contains("namespace = \"io.github.etalase\""));
+        assert!(gradle.contains(&format!("minSdk = {MIN_SDK}\n")));
+        assert!(manifest().contains("package=\"io.github.etalase\""));
     }
 
     #[test]
