@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use etalase::Classifier;
+use etalase::Evidence;
+use etalase::bundle::Bundle;
+use etalase::decision::top_k;
 use etalase::evaluation::{Evaluation, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Labelled;
 use crate::files;
-use crate::progress;
 
 /// Name of the answers in a run's folder.
 pub const PREDICTIONS: &str = "predictions.csv";
@@ -28,36 +29,27 @@ pub struct Prediction {
     pub score: f32,
 }
 
-/// Runs a bundle over labelled photos through core, exactly as a phone would, and measures its answers.
-pub fn classify(
-    classifier: &Classifier,
+/// The answers of a bundle whose network has seen labelled photos, and their figures: `seen` is in the photos' order.
+pub fn judged(
+    bundle: &Bundle,
     photos: &[Labelled],
+    seen: &[(usize, Evidence)],
 ) -> Result<(Metrics, Vec<Prediction>)> {
-    let classes = &classifier.bundle().manifest().classes;
+    let classes = &bundle.manifest().classes;
     let mut evaluation = Evaluation::new(classes.clone());
     let mut predictions = Vec::with_capacity(photos.len());
-    let bar = progress::bar(photos.len() as u64, "classifying with core");
-    for photo in photos {
-        let bytes = etalase::files::read(&photo.path)?;
-        let answer = classifier
-            .classify(&bytes)
-            .map_err(|e| e.context(photo.path.display()))?;
-        let truth = classes.iter().position(|class| *class == photo.class);
-        evaluation.record(
-            truth.with_context(|| format!("{:?} is no class of the bundle", photo.class))?,
-            &answer.scores,
-        )?;
-        if let Some(&(class, score)) = answer.top(1).first() {
+    for (photo, (class, evidence)) in photos.iter().zip(seen) {
+        let scores = bundle.judge().scores(&evidence.logits)?;
+        evaluation.record(*class, &scores)?;
+        if let Some(&best) = top_k(&scores, 1).first() {
             predictions.push(Prediction {
                 photo: photo.path.to_string_lossy().into_owned(),
                 label: photo.class.clone(),
-                predicted: classes.get(class).cloned().unwrap_or_default(),
-                score,
+                predicted: classes[best].clone(),
+                score: scores[best],
             });
         }
-        bar.inc(1);
     }
-    bar.finish_and_clear();
     Ok((evaluation.metrics(), predictions))
 }
 

@@ -140,26 +140,36 @@ fn two_backbones_stand_in_one_report() {
         assert!(!ours.contains(outside), "{outside}");
     }
 
-    // A policy is fitted, and the report tells what its verdicts are worth, until the bundle is another one.
+    // A policy is fitted to the validation photos, and the report tells what its verdicts are worth.
+    assert_eq!(html.matches("<h3>Verdicts</h3>").count(), 2);
     let verdicts = out.join("mobilenet_v2/verification.json");
+    let first: Value = read_json(&verdicts).unwrap();
+    assert_eq!(report["runs"][1]["verification"], first);
     let bundle = out.join("mobilenet_v2/mobilenet_v2.etalase");
+    let precision = || {
+        let opened = Bundle::open(&bundle).unwrap();
+        assert!(opened.judge().features() > 0);
+        assert!(opened.card()["policy"]["verdicts"].is_string());
+        opened.policy().verification.clone().unwrap().precision
+    };
+    assert_eq!(precision(), 0.98);
+
+    // Another one takes its place, and its figures too, until the bundle is made again.
     let mut policy = Command::new(env!("CARGO_BIN_EXE_etalase-trainer"));
     policy.arg("policy").arg("--bundle").arg(&bundle);
     for flag in ["train", "validation"] {
         policy.arg(format!("--{flag}")).arg(dir.join(flag));
     }
-    let fitted = policy.arg("--out").arg(&bundle).output().unwrap();
+    policy.args(["--precision", "0.6", "--out"]).arg(&bundle);
+    let fitted = policy.output().unwrap();
     assert!(fitted.status.success(), "{}", said(&fitted));
-    let opened = Bundle::open(&bundle).unwrap();
-    assert!(opened.policy().verification.is_some() && opened.judge().features() > 0);
+    assert_eq!(precision(), 0.6);
     let mut report_again = Command::new(env!("CARGO_BIN_EXE_etalase-trainer"));
     let output = report_again.arg("report").arg(&out).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let again: Value = read_json(&out.join("report.json")).unwrap();
     let figures: Value = read_json(&verdicts).unwrap();
     assert_eq!(again["runs"][1]["verification"], figures);
-    let html = fs::read_to_string(out.join("report.html")).unwrap();
-    assert_eq!(html.matches("<h3>Verdicts</h3>").count(), 1);
 
     // What is trained is not trained again.
     let again = all(dir, &flags);
@@ -175,7 +185,8 @@ fn two_backbones_stand_in_one_report() {
         let again: Value = read_json(&out.join("report.json")).unwrap();
         assert_eq!(again["runs"][1]["int8"], report["runs"][1]["int8"]);
         assert_eq!(again["runs"][1]["weights"], "from scratch");
-        assert!(!verdicts.exists(), "{more}");
+        assert_eq!(read_json::<Value>(&verdicts).unwrap(), first, "{more}");
+        assert_eq!(precision(), 0.98, "{more}");
     }
 }
 

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use etalase::bundle::Bundle;
+use etalase::bundle::{Bundle, BundleWriter};
 use etalase::evaluation::Metrics;
 use etalase::photo::Fit;
-use etalase::{Classifier, EngineOptions};
+use etalase::{Classifier, EngineOptions, Evidence};
 use etalase_trainer::allocator;
-use etalase_trainer::data;
+use etalase_trainer::data::{self, Labelled};
 use etalase_trainer::files::{self, read_json, write_json};
 use etalase_trainer::pack::{About, Accuracy, Measured, bundle};
-use etalase_trainer::policy::VERIFICATION;
+use etalase_trainer::policy::{self, Aims, Fitted, Known, VERIFICATION, evidence, measure};
 use etalase_trainer::predictions::{self, PREDICTIONS};
 use etalase_trainer::pretrained::FROM_SCRATCH;
 use etalase_trainer::quantize::QUANTIZATION;
@@ -36,7 +36,7 @@ use super::search::search;
 use super::several::Several;
 use super::source::{Compute, Photos, RunFlags, Source};
 
-/// The whole chain, for each backbone: search, fit, evaluate, export, quantize, pack, report.
+/// The whole chain, for each backbone: search, fit, evaluate, export, quantize, policy, pack, report.
 #[derive(Args)]
 pub struct All {
     #[command(flatten)]
@@ -241,7 +241,18 @@ impl All {
         let mut accuracy = accuracy_of(&float, &about.validation);
         let draft = Bundle::from_bytes(pack(&accuracy)?.to_bytes()?)?;
         let classifier = Classifier::new(draft, &EngineOptions::default())?;
-        let (int8, answers) = predictions::classify(&classifier, &sides.validation)?;
+        let seen = evidence(&classifier, &sides.validation, "validation photos in core")?;
+        let fitted = fit_policy(&classifier, &sides.training, &seen)?;
+        let with_policy = |bundle: &Bundle| match &fitted {
+            Some(fitted) => fitted.applied(bundle, bundle.card().clone()),
+            None => Ok(BundleWriter::from_bundle(bundle)),
+        };
+        let judged = Bundle::from_bytes(with_policy(classifier.bundle())?.to_bytes()?)?;
+        if fitted.is_some() {
+            let worth = measure(judged.judge(), &seen)?;
+            write_json(&folder.join(VERIFICATION), &worth)?;
+        }
+        let (int8, answers) = predictions::judged(&judged, &sides.validation, &seen)?;
         eprintln!("int8:  accuracy {:.2} %", 100.0 * int8.accuracy);
         predictions::write(&folder.join(PREDICTIONS), &answers)?;
         accuracy.int8 = Some(Measured {
@@ -253,7 +264,8 @@ impl All {
             ),
         });
         let path = folder.join(format!("{}.etalase", about.name));
-        pack(&accuracy)?.write_to(&path)?;
+        let measured = Bundle::from_bytes(pack(&accuracy)?.to_bytes()?)?;
+        with_policy(&measured)?.write_to(&path)?;
         let packed = Bundle::open(&path)?;
         eprintln!("{}: {} bytes", path.display(), packed.len_bytes());
 
@@ -286,6 +298,23 @@ impl All {
         match part.folder.join(EVALUATION) {
             path if path.exists() => Ok(read_json::<Figures>(&path)?.weights),
             _ => Ok(None),
+        }
+    }
+}
+
+/// The policy by validation photos; `etalase-trainer policy` fits another. A bundle without one still classifies.
+fn fit_policy(
+    classifier: &Classifier,
+    training: &[Labelled],
+    seen: &[(usize, Evidence)],
+) -> Result<Option<Fitted>> {
+    let training = Known::all(&evidence(classifier, training, "training photos in core")?);
+    let bundle = classifier.bundle();
+    match policy::fit(bundle, &training, &Known::all(seen), None, Aims::default()) {
+        Ok(fitted) => Ok(Some(fitted)),
+        Err(error) => {
+            eprintln!("the bundle gives no verdicts: {error:#}");
+            Ok(None)
         }
     }
 }

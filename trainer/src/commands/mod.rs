@@ -51,7 +51,7 @@ enum Command {
     Report(report::Report),
     /// Measure training and inference speed in photos a second
     Benchmark(benchmark::Benchmark),
-    /// The whole chain for one backbone or several: search, fit, evaluate, export, quantize, pack, report
+    /// The whole chain for one backbone or several: search, fit, evaluate, export, quantize, policy, pack, report
     All(all::All),
 }
 

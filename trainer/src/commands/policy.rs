@@ -2,20 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use etalase::bundle::{Bundle, BundleWriter};
-use etalase::decision::{ClassMeans, Judge, POLICY_VERSION, Policy};
-use etalase::evaluation::{Seen, Verification, verification};
-use etalase::{Classifier, EngineOptions, Evidence};
+use etalase::bundle::Bundle;
+use etalase::{Classifier, EngineOptions};
 use etalase_trainer::data;
 use etalase_trainer::files;
 use etalase_trainer::out_of_fold;
 use etalase_trainer::pack::About;
-use etalase_trainer::policy::{
-    Known, VERIFICATION, class_means, evidence, familiarity, scored, temperature, thresholds,
-};
-use serde_json::{Value, json};
+use etalase_trainer::policy::{Aims, Known, VERIFICATION, evidence, fit, measure};
+use serde_json::Value;
 
 /// Fit what a bundle's policy says of answers: the temperature of its scores, the thresholds of verdicts, what is
 /// familiar; and write the bundle with it.
@@ -62,15 +58,6 @@ fn overlay(card: &mut Value, members: Value) {
     }
 }
 
-/// What the policy's verdicts on the validation photos are worth.
-fn measure(judge: &Judge, unseen: &[(usize, Evidence)]) -> Result<Verification> {
-    let seen = unseen
-        .iter()
-        .map(|(class, evidence)| Ok((*class, Seen::of(judge, evidence)?)));
-    let seen = seen.collect::<Result<Vec<_>>>()?;
-    Ok(verification(judge, &seen, &[])?)
-}
-
 impl PolicyOf {
     /// Runs it.
     pub fn run(self) -> Result<()> {
@@ -90,53 +77,31 @@ impl PolicyOf {
         data::check_classes(&training, classes, "training set")?;
         data::check_classes(&unseen, classes, "validation set")?;
         let unseen = evidence(&classifier, &unseen, "validation photos")?;
-        let known = |photos: &[(usize, Evidence)]| -> Vec<Known> {
-            let each = photos.iter();
-            each.map(|(class, seen)| Known::of(*class, seen)).collect()
-        };
-        let answers = known(&unseen);
-        let of_bundle = temperature(&answers).context("the temperature")?;
-        let fitted_on = match &out_of_fold {
-            Some(answers) => format!("{} out-of-fold answers", answers.len()),
-            None => format!("{} validation photos", answers.len()),
-        };
-        // Other networks' logits have a temperature of their own.
-        let scored = match &out_of_fold {
-            Some(answers) => scored(answers, temperature(answers)?)?,
-            None => scored(&answers, of_bundle)?,
-        };
-        let verdicts = thresholds(&scored, classes, self.precision)?;
         let training = evidence(&classifier, &training, "training photos")?;
-        let means = class_means(&known(&training), classes)?;
-        let directions = ClassMeans::from_bytes(&means, classes.len())?;
-        let familiar = familiarity(&answers, &directions, self.pass)?;
-        let policy = Policy {
-            version: POLICY_VERSION,
-            advice: bundle.policy().advice,
-            temperature: of_bundle,
-            verification: Some(verdicts),
-            familiarity: Some(familiar),
+        let aims = Aims {
+            precision: self.precision,
+            pass: self.pass,
         };
+        let (known, answers) = (Known::all(&training), Known::all(&unseen));
+        let fitted = fit(bundle, &known, &answers, out_of_fold.as_deref(), aims)?;
         let mut card = bundle.card().clone();
-        let mut writer = BundleWriter::from_bundle(bundle);
-        if let Some(about) = about {
+        if let Some(about) = &about {
             overlay(&mut card, about.card());
-            writer = writer.version(about.version);
         }
-        let fitted = json!({
-            "temperature_and_familiarity": format!("{} validation photos", answers.len()),
-            "verdicts": fitted_on,
-        });
-        overlay(&mut card, json!({ "policy": fitted }));
-        let written = writer.card(card).policy(&policy)?.class_means(means);
+        let mut written = fitted.applied(bundle, card)?;
+        if let Some(about) = about {
+            written = written.version(about.version);
+        }
         let bytes = written.to_bytes()?;
         let judged = Bundle::from_bytes(bytes.clone())?;
         let figures = measure(judged.judge(), &unseen)?;
         files::write(&self.out, &bytes)?;
         files::write_json(&self.out.with_file_name(VERIFICATION), &figures)?;
         eprintln!(
-            "{}: temperature {of_bundle:.3}, verdicts fitted to {fitted_on}",
-            self.out.display()
+            "{}: temperature {:.3}, verdicts fitted to {}",
+            self.out.display(),
+            fitted.policy.temperature,
+            fitted.verdicts
         );
         eprintln!(
             "{} validation photos: {:.2} % of right declarations matched, {:.2} % of verdicts right; expected \

@@ -6,10 +6,12 @@
 //! epoch was chosen by. Thresholds speak of calibrated scores, so that they hold for a network that did not give them.
 
 mod familiarity;
+mod fit;
 mod temperature;
 mod thresholds;
 
 pub use familiarity::{class_means, familiarity};
+pub use fit::{Aims, Fitted, fit, measure};
 pub use temperature::temperature;
 pub use thresholds::thresholds;
 
@@ -36,13 +38,14 @@ pub struct Known {
 }
 
 impl Known {
-    /// What core saw of a photo.
-    pub fn of(class: usize, evidence: &Evidence) -> Known {
-        Known {
-            class,
+    /// What core saw of photos.
+    pub fn all(photos: &[(usize, Evidence)]) -> Vec<Known> {
+        let known = |(class, evidence): &(usize, Evidence)| Known {
+            class: *class,
             logits: evidence.logits.clone(),
             features: evidence.features.clone(),
-        }
+        };
+        photos.iter().map(known).collect()
     }
 
     /// Both signs of familiarity: the largest logit, and the likeness to the nearest class's mean.
