@@ -39,3 +39,15 @@ fn numbers_of_a_recipe_are_refused_by_name() {
         "{said}"
     );
 }
+
+#[test]
+fn a_budget_wants_photos_to_measure_by_before_anything_is_read() {
+    let missing = "quantize --max-drop 0.3 --checkpoint none --calibration none --out none.onnx";
+    let output = trainer(missing).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("--max-drop") && said.contains("--validation"),
+        "{said}"
+    );
+}

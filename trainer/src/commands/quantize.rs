@@ -78,6 +78,10 @@ impl How {
 impl Quantize {
     /// Runs it.
     pub fn run(self) -> Result<()> {
+        ensure!(
+            self.how.max_drop.is_none() || self.validation.is_some(),
+            "--max-drop is measured on validation photos: --validation names them"
+        );
         let photos = data::folders(&self.calibration)?;
         let checkpoint = self.trained.load()?;
         let validation = match &self.validation {
