@@ -52,6 +52,9 @@
 // No class: where a verdict suggests none, where an odd photo shows none.
 #define ETALASE_NO_CLASS UINT32_MAX
 
+// The familiarity from which on a photo is a familiar one: its scores mean something.
+#define ETALASE_FAMILIAR_FROM 0.5
+
 // Bytes of an error's message, its final NUL included.
 #define ETALASE_MESSAGE_BYTES 1024
 

@@ -58,6 +58,10 @@ inline std::optional<float> told(float familiarity) {
   return familiarity < 0 ? std::nullopt : std::optional<float>(familiarity);
 }
 
+inline std::optional<bool> is_familiar(std::optional<float> familiarity) {
+  return familiarity ? std::optional<bool>(*familiarity >= ETALASE_FAMILIAR_FROM) : std::nullopt;
+}
+
 }  // namespace detail
 
 // Cancels calls from another thread; once set it stays so.
@@ -157,6 +161,9 @@ struct Answer {
   std::string notes;         // a line each
   double decode_ms = 0;
   double run_ms = 0;
+
+  // Whether the network knows the like of it, so that its scores mean something; nothing where the bundle doesn't tell.
+  std::optional<bool> is_familiar() const { return detail::is_familiar(familiarity); }
 };
 
 // One listing's answer.
@@ -165,6 +172,9 @@ struct Listing {
   std::optional<float> familiarity;
   std::optional<EtalaseVerdict> verdict;
   std::vector<EtalaseOdd> odd;  // photos that do not belong
+
+  // As that of an answer, of the most familiar photo.
+  std::optional<bool> is_familiar() const { return detail::is_familiar(familiarity); }
 };
 
 // A network with its classes, ready to answer.

@@ -174,6 +174,8 @@ class Case {
     const etalase::Answer answer = classifier.classify(photo(), options_);
     Lines lines = scores(classifier, answer.ranked);
     judge(lines, classifier, answer.familiarity, answer.verdict);
+    const bool unfamiliar = answer.verdict && answer.verdict->reason == ETALASE_REASON_UNFAMILIAR;
+    if (answer.verdict && unfamiliar != (answer.is_familiar() == false)) lines.push_back("is_familiar is wrong");
     lines.push_back("size " + std::to_string(answer.measures.width_px) + " " +
                     std::to_string(answer.measures.height_px));
     std::string advice = "advice";

@@ -15,17 +15,17 @@ struct Texts: Sendable {
 
     /// All that can be said about a photo.
     func photo(_ answer: Answer, declared: String?) -> [Remark] {
-        [shows(answer.verdict, answer.best, answer.familiarity, declared)] + answer.advice.map(advice)
+        [shows(answer.verdict, answer.best, answer.isFamiliar, declared)] + answer.advice.map(advice)
     }
 
     /// The one thing that helps a person with a camera most.
     func hint(_ answer: Answer, declared: String?) -> Remark {
-        answer.advice.first.map(advice) ?? shows(answer.verdict, answer.best, answer.familiarity, declared)
+        answer.advice.first.map(advice) ?? shows(answer.verdict, answer.best, answer.isFamiliar, declared)
     }
 
     /// What the photos of a listing say together; `number` gives the number of the photo at a place among them.
     func listing(_ listing: Listing, declared: String?, number: (Int) -> Int) -> [Remark] {
-        [shows(listing.verdict, listing.ranked.first, listing.familiarity, declared)]
+        [shows(listing.verdict, listing.ranked.first, listing.isFamiliar, declared)]
             + listing.odd.map { odd(number($0.photo), shows: $0.shows) }
     }
 
@@ -53,10 +53,10 @@ struct Texts: Sendable {
         names[label] ?? label
     }
 
-    private func shows(_ verdict: Verdict?, _ best: Score?, _ familiarity: Float?, _ declared: String?) -> Remark {
+    private func shows(_ verdict: Verdict?, _ best: Score?, _ isFamiliar: Bool?, _ declared: String?) -> Remark {
         guard let verdict, let declared = declared.map(name) else {
             // Of what is unfamiliar, scores mean little.
-            guard let best, familiarity ?? 1 >= 0.5 else { return Texts.unfamiliar }
+            guard let best, isFamiliar ?? true else { return Texts.unfamiliar }
             return Remark("Looks like \(name(best.label)).", .neutral)
         }
         let rather = verdict.suggested.map(name)

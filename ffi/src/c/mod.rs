@@ -40,6 +40,9 @@ use std::ffi::c_char;
 /// No class: where a verdict suggests none, where an odd photo shows none.
 pub const ETALASE_NO_CLASS: u32 = u32::MAX;
 
+/// The familiarity from which on a photo is a familiar one: its scores mean something.
+pub const ETALASE_FAMILIAR_FROM: f32 = 0.5;
+
 /// The library's version, `major << 16 | minor << 8 | patch`, to compare with ETALASE_VERSION of the header that the
 /// program was compiled with: the ABI is the same where the major numbers are, and the library's minor is not smaller
 /// (while the major number is 0: where both are the same).
@@ -55,4 +58,17 @@ pub extern "C" fn etalase_version() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn etalase_version_text() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use etalase::decision::is_familiar;
+
+    use super::*;
+
+    #[test]
+    fn what_is_familiar_is_what_core_says() {
+        assert!(is_familiar(ETALASE_FAMILIAR_FROM));
+        assert!(!is_familiar(ETALASE_FAMILIAR_FROM.next_down()));
+    }
 }

@@ -29,6 +29,9 @@ public struct Answer: Hashable, Sendable {
     /// From there to the finished answer, milliseconds.
     public let runMs: Double
 
+    /// Whether the network knows the like of it, so that its scores mean something; nil where the bundle doesn't tell.
+    public var isFamiliar: Bool? { Etalase.isFamiliar(familiarity) }
+
     /// The best of ``ranked``; nil where the options leave none.
     public var best: Score? { ranked.first }
 }
@@ -92,6 +95,10 @@ struct AnswerRoom {
             runMs: told.run_ms
         )
     }
+}
+
+func isFamiliar(_ familiarity: Float?) -> Bool? {
+    familiarity.map { Double($0) >= ETALASE_FAMILIAR_FROM }
 }
 
 /// Native code says -1 for nil.

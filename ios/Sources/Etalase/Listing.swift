@@ -25,6 +25,9 @@ public struct Listing: Hashable, Sendable {
 
     /// The photos that do not belong to the others, in their order.
     public let odd: [Odd]
+
+    /// Whether a photo of it is familiar, as ``Answer/isFamiliar``.
+    public var isFamiliar: Bool? { Etalase.isFamiliar(familiarity) }
 }
 
 /// Memory for a native listing.

@@ -14,6 +14,7 @@ final class UseTests: XCTestCase {
         XCTAssertEqual(answer.scores, blocking.scores)
         XCTAssertEqual(answer.verdict, blocking.verdict)
         XCTAssertEqual(answer.ranked.map(\.label), ["t-shirt"])
+        XCTAssertEqual(answer.isFamiliar, true)
         XCTAssertEqual(answer.best?.classIndex, classifier.classes.firstIndex(of: "t-shirt"))
         XCTAssertEqual(answer.verdict?.suggested, "t-shirt")
         XCTAssertEqual(answer.notes, [])

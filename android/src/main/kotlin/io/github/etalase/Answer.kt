@@ -31,6 +31,9 @@ public class Answer private constructor(reply: Reply, classes: List<String>) {
     /** What about the photo could not be followed, such as a rare colour profile. */
     public val notes: List<String> = reply.texts()
 
+    /** Whether the network knows the like of it, so that its scores mean something; null where the bundle doesn't tell. */
+    public val isFamiliar: Boolean? get() = isFamiliar(familiarity)
+
     /** The best of [ranked]; null where the options leave none. */
     public val best: Score? get() = ranked.firstOrNull()
 
@@ -41,5 +44,10 @@ public class Answer private constructor(reply: Reply, classes: List<String>) {
 
         /** Native code says -1 for null. */
         fun familiarity(reply: Reply): Float? = reply.float().takeIf { it >= 0 }
+
+        fun isFamiliar(familiarity: Float?): Boolean? = familiarity?.let { it >= FAMILIAR_FROM }
+
+        /** `ETALASE_FAMILIAR_FROM`. */
+        const val FAMILIAR_FROM: Float = 0.5f
     }
 }

@@ -19,6 +19,9 @@ public class Listing private constructor(reply: Reply, classes: List<String>) {
     /** The photos that do not belong to the others, in their order. */
     public val odd: List<Odd> = reply.list { Odd(reply.int(), classes.getOrNull(reply.int())) }
 
+    /** Whether a photo of it is familiar, as [Answer.isFamiliar]. */
+    public val isFamiliar: Boolean? get() = Answer.isFamiliar(familiarity)
+
     override fun toString(): String = "Listing($ranked, familiarity $familiarity, verdict $verdict, odd $odd)"
 
     /** A photo that does not belong to the others of its listing. */

@@ -2,6 +2,7 @@ package io.github.etalase
 
 import io.github.etalase.internal.MemorySource
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import java.io.File
 
@@ -31,6 +32,12 @@ internal class HeaderTest {
             .filter { EtalaseException::class.java.isAssignableFrom(it) }
             .map { it.simpleName.replace(Regex("(?<=.)[A-Z]"), "_$0").lowercase() }
         assertEquals(status.values.toSet() - "ok", classes.toSet())
+    }
+
+    @Test
+    fun `what is familiar`() {
+        assertTrue(Regex("""^#define ETALASE_FAMILIAR_FROM ${Answer.FAMILIAR_FROM}$""", RegexOption.MULTILINE) in header)
+        assertEquals(listOf(null, false, true), listOf(null, 0.49f, 0.5f).map { Answer.isFamiliar(it) })
     }
 
     @Test

@@ -9,24 +9,21 @@ import io.github.etalase.Listing
 import io.github.etalase.Score
 import io.github.etalase.Verdict
 
-// Below, scores mean little.
-private const val FAMILIAR = 0.5f
-
 /** Words for answers about categories with these [names], by label. */
 internal class Texts(private val names: Map<String, String>) {
     private fun name(label: String): String = names.getValue(label)
 
     /** All that can be said about a photo. */
     fun photo(answer: Answer, declared: String?): List<Remark> =
-        listOf(shows(answer.verdict, answer.best, answer.familiarity, declared)) + advice(answer)
+        listOf(shows(answer.verdict, answer.best, answer.isFamiliar, declared)) + advice(answer)
 
     /** The one thing that helps a person with a camera most. */
     fun hint(answer: Answer, declared: String?): Remark =
-        advice(answer).firstOrNull() ?: shows(answer.verdict, answer.best, answer.familiarity, declared)
+        advice(answer).firstOrNull() ?: shows(answer.verdict, answer.best, answer.isFamiliar, declared)
 
     /** What the photos of a listing say together; [number] gives the number of the photo at a place among them. */
     fun listing(listing: Listing, declared: String?, number: (Int) -> Int): List<Remark> =
-        listOf(shows(listing.verdict, listing.ranked.firstOrNull(), listing.familiarity, declared)) +
+        listOf(shows(listing.verdict, listing.ranked.firstOrNull(), listing.isFamiliar, declared)) +
             listing.odd.map { odd(number(it.photo), it.shows) }
 
     /** On a photo that does not belong to the others; [shows] is a label, null where the photo is unfamiliar. */
@@ -35,10 +32,9 @@ internal class Texts(private val names: Map<String, String>) {
         return Remark("Photo $number does not fit the others: it shows $what.", Tone.WARNING)
     }
 
-    private fun shows(verdict: Verdict?, best: Score?, familiarity: Float?, declared: String?): Remark {
-        val isFamiliar = familiarity == null || familiarity >= FAMILIAR
+    private fun shows(verdict: Verdict?, best: Score?, isFamiliar: Boolean?, declared: String?): Remark {
         if (verdict == null || declared == null) {
-            return if (best == null || !isFamiliar) UNFAMILIAR else Remark("Looks like ${name(best.label)}.", Tone.NEUTRAL)
+            return if (best == null || isFamiliar == false) UNFAMILIAR else Remark("Looks like ${name(best.label)}.", Tone.NEUTRAL)
         }
         val rather = verdict.suggested?.let(::name)
         return when (verdict.kind) {
