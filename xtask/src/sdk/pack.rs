@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use zip::ZipWriter;
 use zip::write::FileOptions;
+use zip::{DateTime, ZipWriter};
 
 /// Packs all files below a folder.
 pub fn pack(folder: &Path, zip: &Path) -> Result<()> {
@@ -15,8 +15,10 @@ pub fn pack(folder: &Path, zip: &Path) -> Result<()> {
     super::cross::create_folder_of(zip)?;
     let file = File::create(zip).with_context(|| format!("{}: cannot write", zip.display()))?;
     let mut writer = ZipWriter::new(file);
-    // Their time is 1980 where nothing is said.
-    let options = FileOptions::default().unix_permissions(0o644);
+    let options = FileOptions::default()
+        // 1980. Else it is the time of packing, if another crate of the build has switched that on.
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
     for file in files {
         let name = file
             .strip_prefix(folder)?
