@@ -124,7 +124,7 @@ fn what_cannot_be_quantized_is_named_and_nothing_is_written() {
         assert_eq!(stray.count(), 1, "{wanted:?}");
     }
     let (done, said) = run(dir, &plain, &striped, "--max-drop 0.3");
-    assert!(!done && said.contains("no validation photos"), "{said}");
+    assert!(!done && said.contains("--validation names them"), "{said}");
     let (done, said) = run(dir, &plain, &striped, "--max-drop NaN");
     assert!(!done && said.contains("0 or more"), "{said}");
     let (done, said) = run(dir, &plain, &striped, "--without rounding");

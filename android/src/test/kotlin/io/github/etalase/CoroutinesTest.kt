@@ -62,14 +62,15 @@ internal class CoroutinesTest {
         classifier.classify(photo)
         val whole = measureNanoTime { classifier.classify(photo) } / 1_000_000
         var cancelled = 0
-        repeat(10) { round ->
+        val took = List(10) { round ->
             val job = launch(Dispatchers.Default) { classifier.classify(photo) }
             delay((whole * round / 20).milliseconds)
             val took = measureNanoTime { job.cancelAndJoin() } / 1_000_000
             if (job.isCancelled) cancelled++
-            // Beside it, a shared machine's scheduling.
-            assertTrue(took <= whole + 50, "$took ms to cancel a run of $whole ms")
+            took
         }
+        // The median: a shared machine may keep a thread waiting.
+        assertTrue(took.sorted()[5] <= whole, "$took ms to cancel a run of $whole ms")
         assertTrue(cancelled > 0)
         repeat(10) { assertEquals(null, withTimeoutOrNull(it.milliseconds) { classifier.classify(photo) }) }
         assertTrue(classifier.classify(Photo.encoded(Setup.photo)).ranked.isNotEmpty())
