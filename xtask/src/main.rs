@@ -1,8 +1,8 @@
 //! `cargo xtask …`: what CI and a newcomer call.
 //!
 //! `setup` installs what the trainer and the tests need on a fresh machine, `test` runs everything
-//! that CI runs, `sdk` the part of it that is the native library in every language, `install` and `package` put
-//! that library where programs and apps find it, `release` adds what goes with packages, `bench` compares speeds
+//! that CI runs, `sdk` the part of it that is the native library in every language, `overhead` what calling it costs,
+//! `install` and `package` put that library where programs and apps find it, `release` adds what goes with packages, `bench` compares speeds
 //! with other runtimes', `quantizers` errors with another quantizer's, `photos` the way from a file to a label with
 //! Pillow's, `trainer -- …` runs `etalase-trainer` with libtorch where it can find it.
 //! Using the SDK or the `etalase` command needs none of this: `cargo run --release` is enough.
@@ -58,6 +58,8 @@ enum Task {
         /// Languages to test; all by default
         languages: Vec<sdk::Language>,
     },
+    /// Measures what a call costs beyond core's own, from C, Kotlin and Swift
+    Overhead,
     /// Packs the library for a platform
     #[command(subcommand)]
     Package(sdk::Package),
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Task::Test { require_data } => test::run(require_data),
         Task::Header { check } => header::run(check).map(|()| ExitCode::SUCCESS),
         Task::Sdk { languages } => sdk::run(&languages),
+        Task::Overhead => sdk::overhead().map(|()| ExitCode::SUCCESS),
         Task::Package(package) => sdk::package(&package).map(|()| ExitCode::SUCCESS),
         Task::Install(args) => sdk::install(&args).map(|()| ExitCode::SUCCESS),
         Task::Release(args) => release::run(&args).map(|()| ExitCode::SUCCESS),

@@ -13,12 +13,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 /// Numbers of tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tests {
     pub passed: usize,
     pub failed: usize,
     /// Ignored or skipped.
     pub skipped: usize,
+    /// What was said of those that failed, a line each.
+    pub failures: Vec<String>,
 }
 
 impl Tests {
@@ -26,6 +28,7 @@ impl Tests {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failures.extend(other.failures);
     }
 }
 
@@ -75,7 +78,11 @@ impl Report {
         if tests.failed > 0 {
             let _ = write!(result, ", {} failed", tests.failed);
         }
-        let mut remark = outcome.err().map(|error| format!("{error:#}"));
+        let mut remark = outcome.err().map(|error| {
+            let mut lines = tests.failures.clone();
+            lines.push(format!("{error:#}"));
+            lines.join("\n")
+        });
         if tests.skipped > 0 {
             let _ = write!(result, ", {} not run", tests.skipped);
             remark.get_or_insert_with(|| format!("{} marked as ignored or skipped", tests.skipped));
@@ -182,8 +189,26 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command in sight of the user; what it printed.
+pub fn output(command: &mut Command) -> Result<String> {
+    let mut printed = String::new();
+    each_line(command, |line| {
+        printed.push_str(line);
+        printed.push('\n');
+    })?;
+    Ok(printed)
+}
+
 /// Runs a command in sight of the user and counts the tests that its output reports.
 pub fn run_tests(command: &mut Command, tests: &mut Tests) -> Result<()> {
+    each_line(command, |line| {
+        tests.add(counts(line));
+        tests.failures.extend(failure(line));
+    })
+}
+
+/// Runs a command in sight of the user; `see` is given every line that it prints.
+fn each_line(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
     println!("$ {}", shown(command));
     let mut child = command
         .stdout(Stdio::piped())
@@ -194,7 +219,7 @@ pub fn run_tests(command: &mut Command, tests: &mut Tests) -> Result<()> {
         for line in BufReader::new(output).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
             println!("{line}");
-            tests.add(counts(&line));
+            see(&line);
         }
     }
     let status = child.wait()?;
@@ -202,6 +227,27 @@ pub fn run_tests(command: &mut Command, tests: &mut Tests) -> Result<()> {
         bail!("{status}: {}", shown(command));
     }
     Ok(())
+}
+
+/// The test that failed, if a line says so: one of `cargo test`'s, of pytest's or surefire's closing lists, of XCTest's.
+fn failure(line: &str) -> Option<String> {
+    let cargo = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
+    let pytest = || {
+        let test = line.strip_prefix("FAILED ")?;
+        test.contains("::").then_some(test)
+    };
+    // "[ERROR]   FramesTest.name:62 what was expected"
+    let surefire = || {
+        line.strip_prefix("[ERROR]   ")
+            .filter(|text| text.contains("Test."))
+    };
+    let xctest = || {
+        line.strip_prefix("Test Case '")?
+            .split_once("' failed")
+            .map(|(test, _)| test)
+    };
+    let test = cargo().or_else(pytest).or_else(surefire).or_else(xctest)?;
+    Some(test.trim().to_string())
 }
 
 /// What a line of output reports, if it is one of `cargo test`'s or pytest's closing lines.
@@ -274,6 +320,7 @@ fn surefire(line: &str) -> Option<Tests> {
         passed: run.saturating_sub(failed + skipped),
         failed,
         skipped,
+        ..Tests::default()
     })
 }
 
@@ -307,7 +354,8 @@ mod tests {
             Tests {
                 passed: 12,
                 failed: 0,
-                skipped: 1
+                skipped: 1,
+                ..Tests::default()
             }
         );
         let line = "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s";
@@ -316,7 +364,8 @@ mod tests {
             Tests {
                 passed: 2,
                 failed: 3,
-                skipped: 0
+                skipped: 0,
+                ..Tests::default()
             }
         );
         let line = "==== 1 failed, 5 passed, 2 skipped, 1 warning, 1 error in 3.20s (0:00:03) ====";
@@ -325,7 +374,8 @@ mod tests {
             Tests {
                 passed: 5,
                 failed: 2,
-                skipped: 2
+                skipped: 2,
+                ..Tests::default()
             }
         );
         assert_eq!(
@@ -333,9 +383,38 @@ mod tests {
             Tests {
                 passed: 7,
                 failed: 0,
-                skipped: 0
+                skipped: 0,
+                ..Tests::default()
             }
         );
+    }
+
+    #[test]
+    fn tests_that_failed_are_named() {
+        for (line, named) in [
+            (
+                "test data::tests::whole ... FAILED",
+                Some("data::tests::whole"),
+            ),
+            (
+                "FAILED tests/python/test_a.py::test_b[1] - assert 1 == 2",
+                Some("tests/python/test_a.py::test_b[1] - assert 1 == 2"),
+            ),
+            (
+                "[ERROR]   FramesTest.stale frames are dropped:62 expected: <1> but was: <2>",
+                Some("FramesTest.stale frames are dropped:62 expected: <1> but was: <2>"),
+            ),
+            (
+                "Test Case 'OneTests.testTwo' failed (0.1 seconds)",
+                Some("OneTests.testTwo"),
+            ),
+            ("test data::tests::whole ... ok", None),
+            ("[ERROR] Failures: ", None),
+            ("test result: FAILED. 2 passed; 1 failed", None),
+            ("FAILED to read", None),
+        ] {
+            assert_eq!(failure(line).as_deref(), named, "{line}");
+        }
     }
 
     #[test]

@@ -11,6 +11,14 @@ use crate::root;
 
 /// Compiles it, runs its tests, compares its public API with the one that is written down.
 pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
+    let mut maven = command(native, "verify");
+    // 10,000 by default; enough to see a classifier that is not freed: one holds 5 MB.
+    maven.arg("-Detalase.opens=1000");
+    report::run_tests(&mut maven, tests)
+}
+
+/// Maven, to take the library through a phase with its tests.
+pub fn command(native: &Native, phase: &str) -> Command {
     let root = root();
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress"]);
@@ -20,7 +28,7 @@ pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
         "-Dorg.slf4j.simpleLogger.log.org.apache.maven.plugin.surefire=info",
         "-f",
     ]);
-    maven.arg(root.join("android/pom.xml")).arg("verify");
+    maven.arg(root.join("android/pom.xml")).arg(phase);
     for (name, path) in [
         ("library", native.shared()),
         ("conformance", root.join("tests/conformance")),
@@ -29,9 +37,7 @@ pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
     ] {
         maven.arg(format!("-Detalase.{name}={}", path.display()));
     }
-    // 10,000 by default; enough to see a classifier that is not freed: one holds 5 MB.
-    maven.arg("-Detalase.opens=1000");
-    report::run_tests(&mut maven, tests)
+    maven
 }
 
 /// Where [`test`] leaves its classes, the examples' among them.

@@ -9,6 +9,7 @@ mod jar;
 mod kotlin;
 mod macho;
 mod native;
+mod overhead;
 mod pack;
 mod swift;
 
@@ -18,6 +19,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub use install::{InstallArgs, run as install};
+pub use overhead::run as overhead;
 
 use self::android::AndroidArgs;
 use self::ios::IosArgs;

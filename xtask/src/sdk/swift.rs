@@ -44,6 +44,24 @@ pub fn test(native: &Native, tests: &mut Tests) -> Result<()> {
     report::run(&mut example)
 }
 
+/// The measurement of its calls, optimized as apps are; none where there is no Swift.
+pub fn overhead(native: &Native) -> Result<Option<Command>> {
+    if swift::not_here().is_some() {
+        return Ok(None);
+    }
+    let swift = swift::toolchain()?;
+    let package = Package {
+        swift: &swift,
+        native,
+    };
+    let _ = std::fs::remove_dir_all(scratch().join("release"));
+    std::fs::create_dir_all(scratch())?;
+    let mut test = package.command("ios", "test", "release");
+    test.args(["-c", "release", "-Xswiftc", "-enable-testing"]);
+    test.args(["--filter", "OverheadTests"]);
+    Ok(Some(test))
+}
+
 fn scratch() -> PathBuf {
     native::target().join("swift")
 }
