@@ -1,5 +1,5 @@
 //! Thousands of damaged photos: each is an answer or an error, soon, and none takes more memory than
-//! is documented. Alone in its process, so that its allocator counts nothing else.
+//! is documented. So is a plan that would. Alone in its process, so that its allocator counts nothing else.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use etalase::photo::{MAX_DECODER_BYTES, Photo};
-use etalase::{ErrorKind, Fit};
+use etalase::{Engine, EngineOptions, ErrorKind, Fit};
+use sha2::{Digest, Sha256};
 
 #[path = "support/photos.rs"]
 #[allow(dead_code)]
@@ -187,4 +188,55 @@ fn thousands_of_scans_end_soon() {
         .expect_err("refused");
     assert!(error.to_string().contains("scans"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// `plan.bin` of multiply-adds of a factor each, over 2^20 channels, one behind the other; and a row of scores.
+fn multiply_adds(steps: usize) -> Vec<u8> {
+    // In postcard a structure is its fields one after the other, and a variant its number before them.
+    fn coded(value: &impl serde::Serialize) -> Vec<u8> {
+        postcard::to_allocvec(value).expect("coded")
+    }
+    const CHANNELS: usize = 1 << 20;
+    let (u8_type, bytes, floats) = (0_u32, 0_u32, 1_u32);
+    let (affine, dequantize) = (4_u32, 12_u32);
+    let tensor = |kind: u32| (kind, 1_usize, 1_usize, CHANNELS, None::<(usize, usize)>);
+    let port = ("input", vec![1, CHANNELS], u8_type, 0_usize);
+    let tensors = vec![tensor(bytes), tensor(bytes), tensor(bytes), tensor(floats)];
+    let mut body = [
+        coded(&port),
+        coded(&3_usize),
+        coded(&tensors),
+        coded(&(steps + 1)),
+    ]
+    .concat();
+    let mut from = 0_usize;
+    for _ in 0..steps {
+        let to = if from == 1 { 2 } else { 1 };
+        let factors = (vec![1.0_f32], vec![0.0_f32]);
+        body.extend(coded(&("", vec![from], to, affine, 0_u8, factors)));
+        body.extend(coded(&(0_u8, 0_u8, 255_u8)));
+        from = to;
+    }
+    body.extend(coded(&("", vec![from], 3_usize, dequantize, 1.0_f32, 0_u8)));
+    body.extend(coded(&Vec::<u8>::new()));
+    let version = 2_u32.to_le_bytes();
+    let mut file = [&b"ETALPLAN"[..], &version, &Sha256::digest(b"")].concat();
+    file.extend(Sha256::digest(&body));
+    file.extend(body);
+    file
+}
+
+#[test]
+fn a_few_kilobytes_of_plan_take_no_gigabytes() {
+    let open = |steps: usize| {
+        let plan = multiply_adds(steps);
+        assert!(plan.len() < 10_000);
+        let sha256 = Sha256::digest(b"").into();
+        Engine::from_plan(&plan, b"", &sha256, &EngineOptions::default())
+    };
+    assert!(open(2).expect("opens").is_some());
+    // Eight megabytes of factors each.
+    let error = open(200).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Model);
+    assert!(error.to_string().contains("memory"), "{error}");
 }

@@ -96,6 +96,21 @@ impl Orientation {
         ]
     }
 
+    /// The upright picture of stored pixels.
+    pub(super) fn upright(self, stored: Image) -> Image {
+        if self == Orientation::UPRIGHT {
+            return stored;
+        }
+        let (width, height) = self.size((stored.width, stored.height));
+        let mut upright = Image {
+            width,
+            height,
+            pixels: vec![0; stored.pixels.len()],
+        };
+        self.lay_into(&stored, &mut upright, 0, 0);
+        upright
+    }
+
     /// The upright picture of stored pixels, laid into `canvas` with its corner at (`left`, `top`).
     pub(super) fn lay_into(self, stored: &Image, canvas: &mut Image, left: usize, top: usize) {
         let (stored_width, stored_height) = (stored.width as usize, stored.height as usize);

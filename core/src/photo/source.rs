@@ -168,7 +168,9 @@ impl<'a> Photo<'a> {
             let (width, height) = target(region);
             let placement = fit.place(region.edges(), width, height);
             let orientation = opened.orientation;
-            let (inner, notes) = opened.read(&placement)?;
+            let (stored, notes) = opened.read(&placement)?;
+            // Turned before it is measured: rows and columns are not measured alike.
+            let inner = orientation.upright(stored);
             let measures = measures::measure(&inner, region.width, region.height);
             let mut image = Image {
                 width,
@@ -176,7 +178,7 @@ impl<'a> Photo<'a> {
                 pixels: letterbox_fill.repeat(width as usize * height as usize),
             };
             let (left, top) = placement.at;
-            orientation.lay_into(&inner, &mut image, left as usize, top as usize);
+            Orientation::UPRIGHT.lay_into(&inner, &mut image, left as usize, top as usize);
             Ok(Fitted {
                 image,
                 measures,

@@ -284,6 +284,28 @@ fn turned_pixels_are_the_upright_photo_bit_by_bit() {
 }
 
 #[test]
+fn a_photo_stored_on_its_side_has_the_measures_of_the_upright_one() {
+    // Rubbish, its last row apart: no line of it is a border, and rows differ otherwise than columns do.
+    let upright = RgbImage::from_fn(20, 9, |x, y| {
+        image::Rgb([(x * 37 + y * 91 + x * y * 13 + y / 8 * 128) as u8; 3])
+    });
+    let measured = |stored: &RgbImage, orientation: Orientation| {
+        let (width, height) = stored.dimensions();
+        let data = stored.as_raw();
+        let pixels = Pixels::packed(PixelFormat::Rgb, width, height, width as usize * 3, data);
+        let photo = Photo::from(pixels.expect("pixels")).turned(orientation);
+        let fitted = photo.fit(40, 40, Fit::Letterbox, [0; 3]);
+        fitted.expect("fits").measures
+    };
+    let wanted = measured(&upright, Orientation::UPRIGHT);
+    for number in 1..=8 {
+        let stored = laid_down(&upright.clone().into(), number).to_rgb8();
+        let orientation = Orientation::from_exif(number).expect("one of eight");
+        assert_eq!(measured(&stored, orientation), wanted, "{number}");
+    }
+}
+
+#[test]
 fn a_region_is_what_was_cut_out_before() {
     let whole = picture(80, 60);
     let region = Region {

@@ -23,8 +23,15 @@ use super::plan::{Kind, Plan, TensorId, TensorInfo};
 use super::tensor::TensorType;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most memory of a run: beyond any photo classifier's.
+/// The most memory of a run, and of packed weights: beyond any photo classifier's.
 const MAX_MEMORY_BYTES: usize = 1 << 30;
+
+fn too_much(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Model,
+        format!("{what} would take more than {MAX_MEMORY_BYTES} bytes of memory"),
+    )
+}
 
 /// A network packed for this CPU.
 pub(crate) struct Program {
@@ -78,10 +85,7 @@ impl Program {
             .checked_mul(threads)
             .and_then(|bytes| bytes.checked_add(arena_bytes));
         if all.is_none_or(|bytes| bytes > MAX_MEMORY_BYTES) {
-            return Err(Error::new(
-                ErrorKind::Model,
-                format!("a run would take more than {MAX_MEMORY_BYTES} bytes of memory"),
-            ));
+            return Err(too_much("a run"));
         }
         let pool = (threads > 1).then(|| Pool::new(threads)).transpose()?;
         Ok(Program {

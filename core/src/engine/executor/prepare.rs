@@ -1,6 +1,7 @@
 //! A plan's steps as the executor wants them: weights packed by the level's kernels,
 //! zero points in the stored domain, how far a step can be split.
 
+use super::{MAX_MEMORY_BYTES, too_much};
 use crate::engine::kernels::{
     ACT_OFFSET, Act, Clamp, ConvWeights, Kernels, PackedConv, PackedDepthwise, Shape, Table,
     Window, act,
@@ -91,16 +92,45 @@ pub(super) enum Work {
     Tract(crate::engine::tract::TractNode),
 }
 
+impl Work {
+    /// Memory that it holds as long as the network is open: weights and factors.
+    fn bytes(&self) -> usize {
+        match self {
+            Work::Conv { packed, .. } => {
+                packed.weights.len() + 4 * (packed.bias.len() + packed.multipliers.len())
+            }
+            Work::Depthwise { packed, .. } => {
+                packed.weights.len() + 4 * (packed.bias.len() + packed.multipliers.len())
+            }
+            Work::Affine { scale, offset, .. } => 4 * (scale.len() + offset.len()),
+            _ => 0,
+        }
+    }
+}
+
 /// Prepares all steps of a checked plan.
+///
+/// # Errors
+/// `Model` where a step cannot be run, or weights take more than [`MAX_MEMORY_BYTES`]: steps may share
+/// theirs in the file, so that a few bytes there are megabytes here.
 pub(super) fn steps(
     plan: &Plan,
     model: &[u8],
     kernels: &dyn Kernels,
     threads: usize,
 ) -> Result<Vec<Prepared>> {
+    let mut bytes = 0;
+    let mut within = |prepared: Prepared| {
+        bytes += prepared.work.bytes();
+        match bytes > MAX_MEMORY_BYTES {
+            true => Err(too_much("the weights")),
+            false => Ok(prepared),
+        }
+    };
     plan.steps
         .iter()
         .map(|step| prepare(plan, step, model, kernels, threads))
+        .map(|prepared| prepared.and_then(&mut within))
         .collect()
 }
 
