@@ -18,6 +18,7 @@ use crate::{agreement, arm64, cargo, data, keras_parity, release, release_dir, r
 const FORMAT: &str = "Format (cargo fmt)";
 const BUILD: &str = "The command compiles without libtorch";
 const PLAN_ONLY: &str = "Library without ONNX (plans only)";
+const FUZZ: &str = "Fuzz targets compile";
 const LINT: &str = "Lints (cargo clippy)";
 const RUST: &str = "Rust tests: core, cli, xtask, tests, trainer";
 const SBOM: &str = "Bill of materials by CycloneDX's schema";
@@ -84,6 +85,14 @@ pub fn run(require_data: bool) -> Result<ExitCode> {
         // Other flags, other artefacts: in a folder of their own, they leave the rest alone.
         check.env("CARGO_TARGET_DIR", root().join("target").join("plan-only"));
         report::run(check.arg("--no-default-features"))
+    });
+    report.step(FUZZ, || {
+        let mut check = cargo();
+        check.args(["check", "--release", "--locked"]);
+        check.args(["--manifest-path", "fuzz/Cargo.toml"]);
+        check.env("RUSTFLAGS", "-D warnings");
+        check.env("CARGO_TARGET_DIR", root().join("target").join("fuzz"));
+        report::run(&mut check)
     });
     if component_missing("clippy") {
         report.not_run(LINT, "clippy is not installed: rustup component add clippy");
