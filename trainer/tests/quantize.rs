@@ -148,7 +148,9 @@ fn the_report_tells_of_steps_layers_and_categories() {
     let report: Report = read_json(&report).unwrap();
     assert_eq!(report.calibration_photos, 10);
     assert_eq!(report.steps[0].step, "nearest level");
-    assert!(report.steps.iter().any(|gain| gain.step == "feedback"));
+    for step in ["feedback", "learned-rounding"] {
+        assert!(report.steps.iter().any(|gain| gain.step == step), "{step}");
+    }
     // What is kept is better than what was before.
     let kept: Vec<f64> = report
         .steps
@@ -207,7 +209,7 @@ fn a_budget_climbs_until_it_is_met() {
         without: without.to_vec(),
         ..plain.clone()
     };
-    let cheap = [Step::Correct, Step::Equalize, Step::Feedback];
+    let cheap = [Step::Correct, Step::Equalize, Step::Feedback, Step::Learn];
     let unmet = quantize(&budget(&Step::ALL)).err().unwrap().to_string();
     assert!(unmet.contains("points of validation accuracy"), "{unmet}");
 

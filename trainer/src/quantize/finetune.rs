@@ -19,10 +19,10 @@ use crate::progress;
 use crate::train::measure::{normalize, outputs};
 use crate::train::optimizer::AdamW;
 
-const EPOCHS: usize = 3;
+const EPOCHS: usize = 2;
 const BATCH: usize = 16;
 /// Levels a step, at first; it falls to nothing as a cosine.
-const LEARNING_RATE: f64 = 0.02;
+const LEARNING_RATE: f64 = 0.005;
 /// Where the photos' order comes from.
 const SEED: i64 = 1;
 

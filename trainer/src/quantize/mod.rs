@@ -5,7 +5,7 @@
 //! observed (`observe`), and of the ways to choose a range (`range`) the one that changes the logits least is taken
 //! (`choose`). Then come the steps, each kept where it pays (`steps`): what rounding does to the means of channels goes
 //! into the biases (`correct`), channels are brought to one magnitude where convolutions can take that up (`equalize`),
-//! weights are rounded by what kernels read (`moments`, `round`), and where accuracy is still missing the int8 network
+//! weights are rounded by what kernels read (`moments`, `round`, `learn`), and where accuracy is still missing the int8 network
 //! learns from the float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no
 //! convolution to go into. Where the error comes from is looked up layer by layer (`noise`, on the int8 network computed
 //! in f32, `simulate`), what is left of it by the logits (`compare`); both are written down (`report`).
@@ -15,6 +15,7 @@ mod compare;
 mod correct;
 mod equalize;
 mod finetune;
+mod learn;
 mod moments;
 mod noise;
 mod observe;
@@ -39,6 +40,7 @@ pub use compare::{Comparison, Disagreement, compare, core_logits};
 pub use correct::correct_biases;
 pub use equalize::equalize;
 pub use finetune::fine_tune;
+pub use learn::learn_rounding;
 pub use moments::{AllMoments, Moments, moments};
 pub use noise::{LayerNoise, layers};
 pub use observe::{Observed, observe};

@@ -1,7 +1,7 @@
 //! From a checkpoint and calibration photos to an int8 network, step by step; a step is kept where it pays.
 //!
-//! What costs seconds and nothing on the phone is always tried: bias correction, equalization, rounding with feedback.
-//! Each is judged by the logits of calibration photos, computed as a phone computes them, beside the float network's. A
+//! What costs a minute and nothing on the phone is always tried: bias correction, equalization, rounding with feedback,
+//! learned rounding. Each is judged by the logits of calibration photos, computed as a phone computes them, beside the float network's. A
 //! budget goes further where these are not enough: fine-tuning, and as the last resort values left in float.
 
 use std::fmt;
@@ -17,8 +17,8 @@ use super::observe::check_photos;
 use super::range::Method;
 use super::report::{Gain, Report};
 use super::{
-    Quantized, choose, correct_biases, equalize, fine_tune, layers, observe, quantize,
-    round_weights,
+    Quantized, choose, correct_biases, equalize, fine_tune, layers, learn_rounding, observe,
+    quantize, round_weights,
 };
 use crate::backbones::Normalization;
 use crate::data::Dataset;
@@ -48,6 +48,8 @@ pub enum Step {
     Equalize,
     /// Weights are rounded with feedback instead of each to the nearest level.
     Feedback,
+    /// Which of the two levels around each weight is taken is learned.
+    Learn,
     /// The int8 network learns the float network's logits. Only for a budget.
     FineTune,
     /// Single values stay in float. Only for a budget.
@@ -56,10 +58,11 @@ pub enum Step {
 
 impl Step {
     /// All of them, in their order.
-    pub const ALL: [Step; 5] = [
+    pub const ALL: [Step; 6] = [
         Step::Correct,
         Step::Equalize,
         Step::Feedback,
+        Step::Learn,
         Step::FineTune,
         Step::Float,
     ];
@@ -70,6 +73,7 @@ impl Step {
             Step::Correct => "bias-correction",
             Step::Equalize => "equalization",
             Step::Feedback => "feedback",
+            Step::Learn => "learned-rounding",
             Step::FineTune => "fine-tuning",
             Step::Float => "float",
         }
@@ -260,8 +264,8 @@ impl Folded {
             &options.ranges,
         )?;
         let nearest = quantize(&self.graph, &weights, self.normalization, &choices.ranges())?;
-        let corrects = options.tries(Step::Correct) || options.tries(Step::Feedback);
-        let moments = match corrects {
+        let needing = [Step::Correct, Step::Feedback, Step::Learn];
+        let moments = match needing.iter().any(|&step| options.tries(step)) {
             true => moments(&network, &nearest.activations, photos, self.normalization)?,
             false => AllMoments::new(),
         };
@@ -275,6 +279,14 @@ impl Folded {
     }
 }
 
+/// How weights come to their levels.
+#[derive(Clone, Copy)]
+enum Rounding {
+    Nearest,
+    Feedback,
+    Learned,
+}
+
 /// A float network and what calibration knows of it.
 struct Prepared {
     network: Network,
@@ -286,11 +298,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// The network in integers, with or without these steps.
-    fn rounded(&self, feedback: bool, correct: bool) -> Result<Quantized> {
+    /// The network in integers, its biases corrected or not.
+    fn rounded(&self, rounding: Rounding, correct: bool) -> Result<Quantized> {
         let (graph, mut quantized) = (self.network.graph(), self.nearest.clone());
-        if feedback {
-            round_weights(graph, &mut quantized, &self.moments)?;
+        let (moments, device) = (&self.moments, self.network.device());
+        match rounding {
+            Rounding::Nearest => (),
+            Rounding::Feedback => round_weights(graph, &mut quantized, moments)?,
+            Rounding::Learned => learn_rounding(graph, &mut quantized, moments, device)?,
         }
         if correct {
             correct_biases(graph, &mut quantized, &self.moments)?;
@@ -387,14 +402,18 @@ impl Climb<'_> {
         }
     }
 
-    /// What costs nothing but seconds.
+    /// What costs nothing but time.
     fn post_training(&mut self, plain: Prepared, device: Device) -> Result<(Prepared, Attempt)> {
         let (mut prepared, options) = (plain, self.options);
-        let mut best = self.judge.attempt(prepared.rounded(false, false)?)?;
+        let mut best = self
+            .judge
+            .attempt(prepared.rounded(Rounding::Nearest, false)?)?;
         self.note("nearest level".to_owned(), &best, true);
         let mut correct = false;
         if options.tries(Step::Correct) {
-            let new = self.judge.attempt(prepared.rounded(false, true)?)?;
+            let new = self
+                .judge
+                .attempt(prepared.rounded(Rounding::Nearest, true)?)?;
             (best, correct) = self.better(Step::Correct, best, new);
         }
         if options.tries(Step::Equalize) {
@@ -406,7 +425,9 @@ impl Climb<'_> {
             let weights = equalize(&prepared.network, weights, self.photos, *normalization)?;
             if weights != prepared.weights {
                 let equalized = self.folded.prepare(weights, self.photos, device, options)?;
-                let new = self.judge.attempt(equalized.rounded(false, correct)?)?;
+                let new = self
+                    .judge
+                    .attempt(equalized.rounded(Rounding::Nearest, correct)?)?;
                 let kept;
                 (best, kept) = self.better(Step::Equalize, best, new);
                 if kept {
@@ -414,9 +435,14 @@ impl Climb<'_> {
                 }
             }
         }
-        if options.tries(Step::Feedback) {
-            let new = self.judge.attempt(prepared.rounded(true, correct)?)?;
-            (best, _) = self.better(Step::Feedback, best, new);
+        for (step, rounding) in [
+            (Step::Feedback, Rounding::Feedback),
+            (Step::Learn, Rounding::Learned),
+        ] {
+            if options.tries(step) {
+                let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+                (best, _) = self.better(step, best, new);
+            }
         }
         Ok((prepared, best))
     }
