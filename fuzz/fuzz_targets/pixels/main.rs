@@ -9,114 +9,20 @@
 
 #![no_main]
 
-use arbitrary::Arbitrary;
+mod input;
+mod view;
+
 use etalase::photo::{
-    Fitted, MAX_PIXELS, MAX_SIDE_PX, Orientation, Photo, PixelFormat, Pixels, Region, YuvColours,
+    Fitted, MAX_PIXELS, MAX_SIDE_PX, Orientation, Photo, PixelFormat, Pixels, YuvColours,
     YuvMatrix, YuvPlane, YuvRange,
 };
-use etalase::{ErrorKind, Fit, Result};
+use etalase::{ErrorKind, Result};
 use libfuzzer_sys::fuzz_target;
+
+use input::{Input, Layout};
 
 /// The most bytes that a buffer is filled up to, and pixels that are asked for: a run stays short.
 const MOST: u128 = 1 << 16;
-
-#[derive(Arbitrary, Debug)]
-struct Input<'a> {
-    width: Number,
-    height: Number,
-    layout: Layout,
-    view: View,
-    length: Length,
-    bytes: &'a [u8],
-}
-
-/// Mostly one that can be meant.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Number {
-    Small(u8),
-    Pair(u8),
-    Any(u32),
-}
-
-impl Number {
-    fn get(self) -> u32 {
-        match self {
-            Number::Small(number) => u32::from(number) % 64,
-            Number::Pair(number) => u32::from(number) % 32 * 2,
-            Number::Any(number) => number,
-        }
-    }
-}
-
-/// A distance in bytes.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Stride {
-    Tight,
-    Wider(u8),
-    Any(usize),
-}
-
-impl Stride {
-    fn get(self, tight: usize) -> usize {
-        match self {
-            Stride::Tight => tight,
-            Stride::Wider(more) => tight.saturating_add(usize::from(more)),
-            Stride::Any(stride) => stride,
-        }
-    }
-}
-
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Layout {
-    Packed {
-        format: u8,
-        rows: Stride,
-    },
-    Nv12 {
-        rows: Stride,
-        colours: u8,
-    },
-    Nv21 {
-        rows: Stride,
-        colours: u8,
-    },
-    I420 {
-        colours: u8,
-    },
-    Planes {
-        y: Plane,
-        u: Plane,
-        v: Plane,
-        colours: u8,
-    },
-}
-
-#[derive(Arbitrary, Debug, Clone, Copy)]
-struct Plane {
-    start: u8,
-    rows: Stride,
-    pixels: Stride,
-}
-
-/// How many bytes the buffer has.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Length {
-    Given,
-    /// As many as the description asks for: the given ones repeated.
-    Needed,
-    OneTooFew,
-}
-
-/// How it is looked at.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-struct View {
-    width: Number,
-    height: Number,
-    fit: u8,
-    quarters: u8,
-    mirrored: bool,
-    region: Option<[Number; 4]>,
-}
 
 const FORMATS: [PixelFormat; 7] = [
     PixelFormat::Rgb,
@@ -218,32 +124,6 @@ fuzz_target!(|input: Input<'_>| {
         }
     }
 });
-
-impl Plane {
-    /// From a sample and from a row to the next.
-    fn strides(self, width: usize) -> (usize, usize) {
-        let pixels = self.pixels.get(1);
-        (pixels, self.rows.get(width.saturating_mul(pixels)))
-    }
-}
-
-impl Input<'_> {
-    /// The buffer, where `needed` bytes would do.
-    fn buffer(&self, needed: u128) -> Vec<u8> {
-        let length = match self.length {
-            Length::Needed if needed <= MOST => needed as usize,
-            Length::OneTooFew if needed <= MOST => (needed as usize).saturating_sub(1),
-            _ => return self.bytes.to_vec(),
-        };
-        let one = [0x5A];
-        let bytes = if self.bytes.is_empty() {
-            &one
-        } else {
-            self.bytes
-        };
-        bytes.iter().copied().cycle().take(length).collect()
-    }
-}
 
 /// Whether a photo may have these sides.
 fn sides_are_fine(width: u32, height: u32) -> bool {
@@ -505,95 +385,6 @@ fn frame(
             input.view.fit(&photo).expect(what) == wanted,
             "another picture as {what}"
         );
-    }
-}
-
-impl View {
-    fn orientation(&self) -> Orientation {
-        Orientation::turned(u32::from(self.quarters), self.mirrored)
-    }
-
-    fn region_of<'a>(&self, photo: Photo<'a>) -> Photo<'a> {
-        let Some([x, y, width, height]) = self.region.map(|region| region.map(Number::get)) else {
-            return photo;
-        };
-        photo.region(Region {
-            x,
-            y,
-            width,
-            height,
-        })
-    }
-
-    fn of<'a>(&self, photo: Photo<'a>) -> Photo<'a> {
-        self.region_of(photo).turned(self.orientation())
-    }
-
-    /// What is asked for, px: small, or more than may be.
-    fn size(&self) -> (u32, u32) {
-        let (width, height) = (self.width.get(), self.height.get());
-        match u128::from(width) * u128::from(height) > MOST && sides_are_fine(width, height) {
-            true => (width % 256, height % 256),
-            false => (width, height),
-        }
-    }
-
-    fn fit(&self, photo: &Photo<'_>) -> Result<Fitted> {
-        let (width, height) = self.size();
-        let fit = Fit::ALL[usize::from(self.fit) % Fit::ALL.len()];
-        photo.fit(width, height, fit, [1, 2, 3])
-    }
-
-    /// What is made of a photo that is stored in `stored` px, or `None` where the view cannot be meant.
-    fn checked(&self, photo: Photo<'_>, stored: (u32, u32)) -> Option<Fitted> {
-        let photo = self.of(photo);
-        let upright = if self.quarters % 2 == 1 {
-            (stored.1, stored.0)
-        } else {
-            stored
-        };
-        assert_eq!(photo.size().expect("a size"), upright);
-        let region = self
-            .region
-            .map(|region| region.map(Number::get).map(u64::from));
-        let inside = region.is_none_or(|[x, y, width, height]| {
-            let (across, down) = (u64::from(upright.0), u64::from(upright.1));
-            width > 0 && height > 0 && x + width <= across && y + height <= down
-        });
-        let (width, height) = self.size();
-        let fine = inside && sides_are_fine(width, height);
-        let fitted = match self.fit(&photo) {
-            Ok(fitted) => fitted,
-            Err(error) => {
-                assert!(!fine, "{error:?}");
-                refused(error.kind());
-                return None;
-            }
-        };
-        assert!(fine, "{:?} of a view that cannot be meant", fitted.image);
-        assert_eq!(
-            (fitted.image.width(), fitted.image.height()),
-            (width, height)
-        );
-        assert_eq!(
-            fitted.image.pixels().len() as u64,
-            u64::from(width) * u64::from(height) * 3
-        );
-        let seen = match region {
-            Some([_, _, width, height]) => (width, height),
-            None => (u64::from(upright.0), u64::from(upright.1)),
-        };
-        let measured = (fitted.measures.width_px, fitted.measures.height_px);
-        assert_eq!((u64::from(measured.0), u64::from(measured.1)), seen);
-        let quarter = Orientation::turned(1, false);
-        let round = self
-            .orientation()
-            .then(quarter)
-            .then(quarter)
-            .then(quarter)
-            .then(quarter);
-        assert!(self.fit(&photo.turned(round)).expect("turned once round") == fitted);
-        Some(fitted)
     }
 }
 
