@@ -443,7 +443,7 @@ mod tests {
             tests.add(Tests {
                 passed: 3,
                 failed: 1,
-                skipped: 0,
+                ..Tests::default()
             });
             bail!("exit status: 101")
         });
