@@ -71,7 +71,8 @@ pub fn thresholds(
     });
     let lowest_of =
         |decisions: &[Decision]| lowest(&decisions.iter().collect::<Vec<_>>(), precision);
-    let mismatch_ahead = lowest_of(&ahead);
+    // Where every distance is precise enough, another category still has to be ahead.
+    let mismatch_ahead = lowest_of(&ahead).max(0.0);
     let named = |class: &usize| classes[*class].clone();
     Ok(VerificationPolicy {
         precision,
@@ -193,6 +194,9 @@ mod tests {
         assert!(strict.match_from["shirt"] > shirt);
         let lax = thresholds(&photos(), &classes(), 0.8).unwrap();
         assert!(lax.match_from["shirt"] < shirt);
+        // Half of all declarations are wrong, so that any distance would do.
+        let any = thresholds(&photos(), &classes(), 0.5).unwrap();
+        assert_eq!(any.mismatch_ahead, 0.0);
     }
 
     #[test]
