@@ -210,6 +210,9 @@ fn a_budget_climbs_until_it_is_met() {
         ..plain.clone()
     };
     let cheap = [Step::Correct, Step::Equalize, Step::Feedback, Step::Learn];
+    let unmeasured = folded.quantize(&photos, None, Device::Cpu, &budget(&Step::ALL));
+    let unmeasured = unmeasured.err().unwrap().to_string();
+    assert!(unmeasured.contains("no validation photos"), "{unmeasured}");
     let unmet = quantize(&budget(&Step::ALL)).err().unwrap().to_string();
     assert!(unmet.contains("points of validation accuracy"), "{unmet}");
 

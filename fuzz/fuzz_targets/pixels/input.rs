@@ -56,11 +56,9 @@ pub(crate) enum Layout {
         format: u8,
         rows: Stride,
     },
-    Nv12 {
-        rows: Stride,
-        colours: u8,
-    },
-    Nv21 {
+    /// NV21 where `is_vu`, else NV12.
+    SemiPlanar {
+        is_vu: bool,
         rows: Stride,
         colours: u8,
     },

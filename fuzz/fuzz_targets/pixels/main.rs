@@ -49,35 +49,27 @@ fuzz_target!(|input: Input<'_>| {
             let tight = (width as usize).saturating_mul(format.bytes());
             packed(&input, format, width, height, rows.get(tight));
         }
-        Layout::Nv12 { rows, colours: c } => {
+        Layout::SemiPlanar {
+            is_vu,
+            rows,
+            colours: c,
+        } => {
             let rows = rows.get(width as usize);
-            let data = input.buffer(semi_planar_bytes(width, height, rows));
-            let frame = Pixels::nv12(width, height, rows, &data, colours(c));
-            semi_planar(
-                &input,
-                frame,
-                width,
-                height,
-                rows,
-                &data,
-                (0, 1),
-                colours(c),
-            );
-        }
-        Layout::Nv21 { rows, colours: c } => {
-            let rows = rows.get(width as usize);
-            let data = input.buffer(semi_planar_bytes(width, height, rows));
-            let frame = Pixels::nv21(width, height, rows, &data, colours(c));
-            semi_planar(
-                &input,
-                frame,
-                width,
-                height,
-                rows,
-                &data,
-                (1, 0),
-                colours(c),
-            );
+            let chroma = needed(width / 2, height / 2, rows, 2, 2);
+            let data = input.buffer(u128::from(height) * rows as u128 + chroma);
+            let luma = rows.saturating_mul(height as usize);
+            let from = |at: usize| data.get(luma.saturating_add(at)..).unwrap_or_default();
+            let (u, v) = if is_vu { (1, 0) } else { (0, 1) };
+            let planes = [
+                plane(&data, rows, 1),
+                plane(from(u), rows, 2),
+                plane(from(v), rows, 2),
+            ];
+            let given = match is_vu {
+                true => Pixels::nv21(width, height, rows, &data, colours(c)),
+                false => Pixels::nv12(width, height, rows, &data, colours(c)),
+            };
+            frame(&input, given, width, height, planes, colours(c));
         }
         Layout::I420 { colours: c } => {
             let data = input.buffer(u128::from(width) * u128::from(height) * 3 / 2);
@@ -304,31 +296,6 @@ fn plane(data: &[u8], row_stride: usize, pixel_stride: usize) -> YuvPlane<'_> {
         row_stride,
         pixel_stride,
     }
-}
-
-fn semi_planar_bytes(width: u32, height: u32, rows: usize) -> u128 {
-    u128::from(height) * rows as u128 + needed(width / 2, height / 2, rows, 2, 2)
-}
-
-#[allow(clippy::too_many_arguments)]
-fn semi_planar<'a>(
-    input: &Input<'_>,
-    given: Result<Pixels<'a>>,
-    width: u32,
-    height: u32,
-    rows: usize,
-    data: &'a [u8],
-    (u, v): (usize, usize),
-    colours: YuvColours,
-) {
-    let luma = rows.saturating_mul(height as usize);
-    let chroma = |from: usize| data.get(luma.saturating_add(from)..).unwrap_or_default();
-    let planes = [
-        plane(data, rows, 1),
-        plane(chroma(u), rows, 2),
-        plane(chroma(v), rows, 2),
-    ];
-    frame(input, given, width, height, planes, colours);
 }
 
 /// `given` was made of `planes`, by the documentation of its layout.

@@ -69,8 +69,9 @@ internal class CoroutinesTest {
             if (job.isCancelled) cancelled++
             took
         }
-        // The median: a shared machine may keep a thread waiting.
+        // The median: a shared machine keeps a thread waiting now and then, though not for long.
         assertTrue(took.sorted()[5] <= whole, "$took ms to cancel a run of $whole ms")
+        assertTrue(took.max() <= whole + 1000, "$took ms to cancel a run of $whole ms")
         assertTrue(cancelled > 0)
         repeat(10) { assertEquals(null, withTimeoutOrNull(it.milliseconds) { classifier.classify(photo) }) }
         assertTrue(classifier.classify(Photo.encoded(Setup.photo)).ranked.isNotEmpty())
