@@ -1,7 +1,8 @@
 //! Which values of a folded network are stored as u8, and which of them share their integers.
 //!
-//! Rectifiers right behind what they read clamp it while it is stored; pools of largest values, padding and crops move
-//! integers without changing what they stand for. Parts of a concatenation are written in place, never copied: where
+//! Rectifiers right behind what they read clamp it while it is stored; of a value that others read too they keep the
+//! integers from zero on; pools of largest values, padding and crops move integers without changing what they stand for.
+//! So nothing is rounded twice. Parts of a concatenation are written in place, never copied: where
 //! only multiply-adds per channel read it (DenseNet's batch norms), each part keeps integers of its own, which these
 //! absorb; elsewhere the concatenation and what it joins share one scale, and a part that would use less than a quarter
 //! of the shared levels keeps a scale of its own.
@@ -41,10 +42,9 @@ fn segmented(graph: &Graph) -> Vec<bool> {
     segmented
 }
 
-/// The layers whose values get a range of their own: all but the input, the output, what only moves values, what a
-/// rectifier alone reads, and concatenations whose parts keep their own.
-pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
-    let (readers, segmented) = (graph.readers(), segmented(graph));
+/// Whether a rectifier alone reads the value of each layer, which then is not stored.
+fn rectified(graph: &Graph) -> Vec<bool> {
+    let readers = graph.readers();
     let mut rectified = vec![false; graph.layers.len()];
     for layer in &graph.layers {
         if matches!(layer.op, Op::Relu | Op::Relu6) {
@@ -53,8 +53,49 @@ pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
             rectified[input] = readers[input] == 1 && computed;
         }
     }
+    rectified
+}
+
+/// Whether each layer is a rectifier that keeps its input's integers, those below zero raised to it: no other scale would
+/// bring back what storing the input has lost. One that is joined to others shares their scale instead.
+fn keeps_from_zero(graph: &Graph) -> Vec<bool> {
+    let (rectified, segmented, sources) = (rectified(graph), segmented(graph), sources(graph));
+    let mut keeps: Vec<bool> = graph.layers.iter().map(|l| l.op == Op::Relu).collect();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        match layer.op {
+            Op::Relu => {
+                let input = layer.inputs[0];
+                keeps[id] &= sources[input] != 0 && !rectified[input] && !segmented[input];
+            }
+            Op::Concat => layer
+                .inputs
+                .iter()
+                .for_each(|&part| keeps[sources[part]] = false),
+            _ => (),
+        }
+    }
+    keeps
+}
+
+/// Where the values of each layer come from, past what only moves them.
+fn sources(graph: &Graph) -> Vec<LayerId> {
+    let mut sources: Vec<LayerId> = (0..graph.layers.len()).collect();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if moves(&layer.op) {
+            sources[id] = sources[layer.inputs[0]];
+        }
+    }
+    sources
+}
+
+/// The layers whose values get a range of their own: all but the input, the output, what only moves values, what a
+/// rectifier alone reads, rectifiers of what is stored for others too, and concatenations whose parts keep their own.
+pub fn stored_values(graph: &Graph) -> Vec<LayerId> {
+    let (rectified, segmented) = (rectified(graph), segmented(graph));
+    let keeps_from_zero = keeps_from_zero(graph);
     (1..graph.output())
-        .filter(|&id| !rectified[id] && !segmented[id] && !moves(&graph.layers[id].op))
+        .filter(|&id| !rectified[id] && !segmented[id] && !keeps_from_zero[id])
+        .filter(|&id| !moves(&graph.layers[id].op))
         .collect()
 }
 
@@ -87,7 +128,8 @@ pub(super) fn activations(
             high: whole.high.max(range.high),
         };
     }
-    let mut activations = BTreeMap::new();
+    let keeps_from_zero = keeps_from_zero(graph);
+    let mut activations: BTreeMap<LayerId, Activation> = BTreeMap::new();
     let photo = Activation {
         scale: 1.0 / normalization.scale,
         zero_point: normalization.zero_point(),
@@ -105,6 +147,16 @@ pub(super) fn activations(
         } else if moves(&layer.op) {
             let of_input = activations.get(&layer.inputs[0]).copied();
             activations.insert(id, of_input.unwrap_or(photo));
+        } else if keeps_from_zero[id] {
+            let of_input = activations.get(&layer.inputs[0]);
+            let scale = of_input.context("a rectifier of what is not stored")?.scale;
+            activations.insert(
+                id,
+                Activation {
+                    scale,
+                    zero_point: 0,
+                },
+            );
         }
     }
     Ok(activations)
@@ -112,14 +164,7 @@ pub(super) fn activations(
 
 /// For each layer one that stands for all that shares its scale.
 fn groups(graph: &Graph) -> Vec<LayerId> {
-    // Where the values of each layer come from, past what only moves them.
-    let mut sources: Vec<LayerId> = (0..graph.layers.len()).collect();
-    for (id, layer) in graph.layers.iter().enumerate() {
-        if moves(&layer.op) {
-            sources[id] = sources[layer.inputs[0]];
-        }
-    }
-    let segmented = segmented(graph);
+    let (sources, segmented) = (sources(graph), segmented(graph));
     let mut parents: Vec<LayerId> = (0..graph.layers.len()).collect();
     fn root(parents: &[LayerId], mut id: LayerId) -> LayerId {
         while parents[id] != id {
@@ -235,6 +280,38 @@ mod tests {
         let mut read = graph.clone();
         read.push("d", conv(2), second);
         assert!(!segmented(&read)[second] && !segmented(&read)[first]);
+    }
+
+    /// NASNet's: a sum that is read as it is, rectified, and once more rectified for a concatenation.
+    #[test]
+    fn rectifiers_keep_the_integers_of_what_others_read_too() {
+        let mut graph = Graph::new([8, 8, 4]);
+        let a = graph.push("a", conv(2), 0);
+        let relu = graph.push("relu", Op::Relu, a);
+        let padded = graph.push("padded", Op::Pad(Padding::all(1)), relu);
+        let b = graph.push("b", conv(2), padded);
+        let again = graph.push("again", Op::Relu, a);
+        let both = graph.join("both", Op::Concat, &[b, again]);
+        graph.push("pool", Op::GlobalAveragePool, both);
+        graph.push("logits", Op::Dense { units: 2 }, both + 1);
+        let stored = stored_values(&graph);
+        assert_eq!(stored, [a, b, again, both, both + 1]);
+        let range = Range {
+            low: -1.0,
+            high: 3.0,
+        };
+        let ranges = stored.iter().map(|&id| (id, range)).collect();
+        let normalization = Backbone::NasNetMobile.normalization();
+        let activations = activations(&graph, normalization, &ranges).unwrap();
+        assert_eq!(activations[&a].zero_point, 64);
+        for id in [relu, padded] {
+            assert_eq!(activations[&id].scale, activations[&a].scale);
+            assert_eq!(activations[&id].zero_point, 0);
+        }
+        assert_eq!(activations[&again], activations[&both]);
+        let values = tch::Tensor::linspace(-2.0, 4.0, 999, (tch::Kind::Float, tch::Device::Cpu));
+        let rounded = activations[&a].round(&values).relu();
+        assert_eq!(activations[&relu].round(&rounded), rounded);
     }
 
     #[test]
