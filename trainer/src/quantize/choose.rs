@@ -21,8 +21,11 @@ use crate::train::measure::normalize;
 
 /// Photos by which methods are compared.
 const PHOTOS: usize = 64;
-/// Bytes that a pass may keep for its way back.
+/// Of these, at most so many a pass.
+const BATCH: usize = 16;
+/// Bytes that a pass may keep for its way back, and how many copies of a value: itself and its gradient.
 const PASS_BYTES: usize = 1 << 29;
+const COPIES: usize = 2;
 /// Where directions come from.
 const SEED: i64 = 1;
 
@@ -101,7 +104,7 @@ fn add_errors(
     candidates: &mut BTreeMap<LayerId, Vec<Chosen>>,
 ) -> Result<()> {
     let photos = photos.take_evenly(PHOTOS);
-    let batch = photos_at_once(network.graph());
+    let batch = photos_with_gradients(network.graph(), COPIES, PASS_BYTES).min(BATCH);
     let logits = photos.len() * network.graph().output_shape()[2];
     let bar = progress::bar(photos.len() as u64, "calibrating: choosing ranges");
     tch::manual_seed(SEED);
@@ -138,12 +141,9 @@ fn add_errors(
     Ok(())
 }
 
-/// How many photos go through the network at once when all of its values are kept for the way back.
-fn photos_at_once(graph: &Graph) -> usize {
-    let values: usize = graph
-        .shapes
-        .iter()
-        .map(|s| s.iter().product::<usize>())
-        .sum();
-    (PASS_BYTES / (2 * values * size_of::<f32>()).max(1)).clamp(1, 16)
+/// How many photos go through the network at once when so many copies of all its values are kept for the way back.
+pub(super) fn photos_with_gradients(graph: &Graph, copies: usize, bytes: usize) -> usize {
+    let shapes = graph.shapes.iter();
+    let values: usize = shapes.map(|s| s.iter().product::<usize>()).sum();
+    (bytes / (copies * values * size_of::<f32>()).max(1)).max(1)
 }

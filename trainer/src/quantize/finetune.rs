@@ -1,32 +1,39 @@
 //! Quantization-aware fine-tuning (Jacob et al. 2018, arXiv:1712.05877, section 3; Nagel et al. 2021, arXiv:2106.08295,
 //! section 4): the int8 network learns the float network's logits.
 //!
-//! Weights and values are rounded on the way forward and not on the way back (the straight-through estimator of Bengio et
-//! al. 2013, arXiv:1308.3432); what is clipped has no gradient. The float network teaches, so labels are not needed. Weights
-//! are learned in levels and biases in the levels of what they are added to, so that one rate fits all layers.
+//! Values are rounded on the way forward and not on the way back (the straight-through estimator of Bengio et al. 2013,
+//! arXiv:1308.3432); what is clipped has no gradient. The float network teaches, so labels are not needed. Biases learn, in
+//! units of what they are added to, so that one rate fits all layers. Weights stay: in as many steps as a few hundred
+//! photos are good for, none comes half a level far, and where those near the middle between two levels were let change
+//! sides, most did so for nothing.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::{Activation, Layer, Quantized, WEIGHT_LEVELS as LEVELS};
+use super::choose::photos_with_gradients;
+use super::simulate::rounded_network;
+use super::{Activation, Layer, Quantized, WEIGHT_LEVELS};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::LayerId;
 use crate::network::{Mode, Network, to_tensor};
 use crate::progress;
 use crate::train::measure::{normalize, outputs};
-use crate::train::optimizer::AdamW;
+use crate::train::optimizer::{AdamW, Gradients};
 
 const EPOCHS: usize = 2;
 const BATCH: usize = 16;
-/// Levels a step, at first; it falls to nothing as a cosine.
+/// Units a step, at first; it falls to nothing as a cosine.
 const LEARNING_RATE: f64 = 0.005;
+/// Bytes that a pass may keep for its way back, and how many copies of a value: before it is clamped, clamped, rounded.
+const PASS_BYTES: usize = 1 << 32;
+const COPIES: usize = 3;
 /// Where the photos' order comes from.
 const SEED: i64 = 1;
 
-/// Teaches `quantized` the logits of the folded network `float` on `photos`; scales stay.
+/// Teaches the biases of `quantized` the logits of the folded network `float` on `photos`.
 pub fn fine_tune(
     float: &Network,
     quantized: &mut Quantized,
@@ -41,22 +48,17 @@ pub fn fine_tune(
         .iter()
         .map(|(&id, layer)| (id, Learned::of(layer, device)))
         .collect();
-    let name = |id: LayerId, suffix: &str| format!("{}.{suffix}", graph.layers[id].name);
-    let named: BTreeMap<String, &Tensor> = learned
+    let name = |id: LayerId| format!("{}.bias", graph.layers[id].name);
+    let named: Vec<(String, &Tensor)> = learned
         .iter()
-        .flat_map(|(&id, layer)| {
-            [
-                (name(id, "weight"), &layer.weight),
-                (name(id, "bias"), &layer.bias),
-            ]
-        })
+        .map(|(&id, layer)| (name(id), &layer.shift))
         .collect();
-    let mut optimizer = AdamW::new(
-        named.iter().map(|(name, &tensor)| (name.as_str(), tensor)),
-        0.0,
-    );
+    let named = named.iter().map(|(name, shift)| (name.as_str(), *shift));
+    let mut optimizer = AdamW::new(named, 0.0);
 
+    let rounded = rounded_network(graph, quantized, device)?;
     let batch = BATCH.min(photos.len());
+    let part = photos_with_gradients(graph, COPIES, PASS_BYTES).min(batch);
     let (batches, steps) = (photos.len() / batch, EPOCHS * (photos.len() / batch));
     let bar = progress::bar(steps as u64, "fine-tuning");
     tch::manual_seed(SEED);
@@ -66,102 +68,77 @@ pub fn fine_tune(
             let shuffled = Tensor::randperm(photos.len() as i64, (Kind::Int64, Device::Cpu));
             order = shuffled.split(batch as i64, 0);
         }
-        let picked = &order[step % batches];
-        let pixels = photos.pick(picked, device).0;
-        let mut parameters = BTreeMap::new();
-        for (&id, layer) in &learned {
-            parameters.insert(name(id, "weight"), layer.real_weight());
-            parameters.insert(name(id, "bias"), layer.real_bias());
+        let mut gradients: Option<Gradients> = None;
+        for picked in order[step % batches].split(part as i64, 0) {
+            let biases = learned.iter().map(|(&id, layer)| (name(id), layer.bias()));
+            let network = rounded.with(biases.collect());
+            let pixels = normalize(&photos.pick(&picked, device).0, normalization);
+            let logits = rounded_logits(&network, quantized, &pixels)?;
+            let wanted = wanted.index_select(0, &picked.to_device(device));
+            let share = wanted.size()[0] as f64 / batch as f64;
+            let loss = (logits - wanted).square().mean(Kind::Float) * share;
+            let of_part = optimizer.gradients(&loss);
+            match &mut gradients {
+                Some(all) => all.add(&of_part),
+                None => gradients = Some(of_part),
+            }
         }
-        let rounded = float.with(parameters);
-        let mut logits = None;
-        rounded.forward_each(
-            &normalize(&pixels, normalization),
-            Mode::Eval,
-            |id, value| {
-                let value = match quantized.activations.get(&id) {
-                    Some(activation) if id != 0 => round_through(&value, activation),
-                    _ => value,
-                };
-                if id == graph.output() {
-                    logits = Some(value.flatten(1, -1));
-                }
-                value
-            },
-        )?;
-        let logits = logits.context("a network without an output")?;
-        let wanted = wanted.index_select(0, &picked.to_device(device));
-        let loss = (logits - wanted).square().mean(Kind::Float);
+        let gradients = gradients.context("a step without photos")?;
         let progress = step as f64 / steps as f64;
         let rate = LEARNING_RATE * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        optimizer.backward_step(&loss, rate);
+        optimizer.step(&gradients, rate);
         bar.inc(1);
     }
     bar.finish_and_clear();
     for (id, layer) in learned {
         let quantized = quantized.layers.get_mut(&id);
         let quantized = quantized.context("a layer without weights has learned")?;
-        layer
-            .store(quantized)
-            .with_context(|| graph.layers[id].name.clone())?;
+        let shift = (layer.shift.detach() * layer.unit).to_kind(Kind::Double);
+        let shift = Vec::<f64>::try_from(shift.to_device(Device::Cpu))?;
+        let shifted = quantized.shift_bias(&shift);
+        shifted.with_context(|| graph.layers[id].name.clone())?;
     }
     Ok(())
 }
 
-/// What is learned of one layer.
+/// The logits `[n, classes]` of a network whose stored values are rounded as `quantized` says, with gradients.
+fn rounded_logits(network: &Network, quantized: &Quantized, input: &Tensor) -> Result<Tensor> {
+    let mut logits = None;
+    network.forward_each(input, Mode::Eval, |id, value| {
+        let value = match quantized.activations.get(&id) {
+            Some(activation) if id != 0 => round_through(&value, activation),
+            _ => value,
+        };
+        if id == network.graph().output() {
+            logits = Some(value.flatten(1, -1));
+        }
+        value
+    })?;
+    logits.context("a network without an output")
+}
+
+/// The biases of one layer as they are learned, `[out]`.
 struct Learned {
-    /// In levels.
-    weight: Tensor,
-    /// Added to the bias, in levels of the input times the largest weight.
-    bias: Tensor,
-    first_bias: Tensor,
-    /// Size of a level, `[out, 1, …]`.
-    scale: Tensor,
-    /// Of what `bias` counts, `[out]`.
-    bias_scale: Tensor,
+    first: Tensor,
+    /// Added to them, in units.
+    shift: Tensor,
+    /// A level of the input times the largest weight.
+    unit: Tensor,
 }
 
 impl Learned {
     fn of(layer: &Layer, device: Device) -> Learned {
-        let shape: Vec<i64> = layer.shape.iter().map(|&d| d as i64).collect();
-        let levels = Tensor::from_slice(&layer.weight).to_kind(Kind::Float);
+        let first = to_tensor(&layer.real_bias()).to_device(device);
         let scales = Tensor::from_slice(&layer.scales).to_device(device);
-        let mut per_channel = vec![1; shape.len()];
-        per_channel[0] = shape[0];
-        let bias = to_tensor(&layer.real_bias()).to_device(device);
         Learned {
-            weight: levels
-                .reshape(shape)
-                .to_device(device)
-                .set_requires_grad(true),
-            bias: bias.zeros_like().set_requires_grad(true),
-            first_bias: bias,
-            bias_scale: &scales * (LEVELS * f64::from(layer.input_scale)),
-            scale: scales.reshape(per_channel),
+            shift: first.zeros_like().set_requires_grad(true),
+            first,
+            unit: scales * (WEIGHT_LEVELS * f64::from(layer.input_scale)),
         }
     }
 
-    fn real_weight(&self) -> Tensor {
-        let inside = self.weight.clamp(-LEVELS, LEVELS);
-        straight_through(&inside, &inside.round()) * &self.scale
-    }
-
-    fn real_bias(&self) -> Tensor {
-        &self.first_bias + &self.bias * &self.bias_scale
-    }
-
-    /// Writes what was learned into the layer.
-    fn store(&self, layer: &mut Layer) -> Result<()> {
-        let levels = self.weight.detach().clamp(-LEVELS, LEVELS).round();
-        let levels = Vec::<f32>::try_from(levels.flatten(0, -1).to_device(Device::Cpu))?;
-        let shift = (self.bias.detach() * &self.bias_scale).to_kind(Kind::Double);
-        let shift = Vec::<f64>::try_from(shift.to_device(Device::Cpu))?;
-        ensure!(
-            levels.iter().all(|level| level.is_finite()),
-            "fine-tuning made its weights not finite"
-        );
-        layer.weight = levels.iter().map(|&level| level as i8).collect();
-        layer.shift_bias(&shift)
+    fn bias(&self) -> Tensor {
+        &self.first + &self.shift * &self.unit
     }
 }
 
