@@ -52,7 +52,10 @@ pub fn moments(
         for &reader in readers.get(&id).into_iter().flatten() {
             let kernel = Kernel::of(graph, reader);
             for part in value.split(kernel.photos_at_once(value), 0) {
-                let new = Sums::of(&kernel.patches(&part, photos.len()), stored);
+                let patches = kernel.patches(&part, photos.len());
+                // Rounded before each value stands in as many patches as a kernel has taps.
+                let rounded = stored.map(|a| kernel.patches(&a.round(&part), photos.len()));
+                let new = Sums::of(&patches, rounded.as_ref().unwrap_or(&patches));
                 match sums.get_mut(&reader) {
                     Some(sums) => sums.add(new),
                     None => {
@@ -79,14 +82,14 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of `[groups, in, places]`.
-    fn of(patches: &Tensor, stored: Option<&Activation>) -> Sums {
+    /// Of `[groups, in, places]`, and of the same as they are stored.
+    fn of(patches: &Tensor, stored: &Tensor) -> Sums {
         let sum = |x: &Tensor| x.sum_dim_intlist(2_i64, false, Kind::Double);
         let products = patches.matmul(&patches.transpose(1, 2));
         Sums {
             places: patches.size()[2] as f64,
             sum: sum(patches),
-            stored_sum: stored.map_or_else(|| sum(patches), |a| sum(&a.round(patches))),
+            stored_sum: sum(stored),
             products,
         }
     }
@@ -252,7 +255,10 @@ mod tests {
             scale: 0.5,
             zero_point: 0,
         };
-        let of = |from, count| Sums::of(&patches.narrow(2, from, count), Some(&halves));
+        let of = |from, count| {
+            let part = patches.narrow(2, from, count);
+            Sums::of(&part, &halves.round(&part))
+        };
         let mut sums = of(0, 200);
         sums.add(of(200, 300));
         let Moments {
