@@ -21,8 +21,8 @@ use crate::progress;
 /// instead of 25.7 dB (MobileNetV2 at 128 px; without, 24.8).
 const STEPS: usize = 250;
 const RATE: f64 = 0.06;
-/// Kernels that read more, of which a step takes longest, take as many fewer steps, but so many at least: NASNetLarge's
-/// would take a quarter of an hour on two cores.
+/// Kernels that read more, of which a step takes longest, take as many fewer steps, but so many at least: where 672 outputs
+/// read 4,032 inputs (NASNetLarge), a step's matrix product alone takes 0.12 s on two cores.
 const WIDE: usize = 1024;
 const FEWEST_STEPS: usize = 62;
 /// Of the term that drives shares to their ends, beside what outputs lose in parts of what nearest levels lose.

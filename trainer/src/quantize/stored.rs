@@ -2,7 +2,7 @@
 //!
 //! Rectifiers right behind what they read clamp it while it is stored; of a value that others read too they keep the
 //! integers from zero on; pools of largest values, padding and crops move integers without changing what they stand for.
-//! So nothing is rounded twice. Parts of a concatenation are written in place, never copied: where
+//! Parts of a concatenation are written in place, never copied: where
 //! only multiply-adds per channel read it (DenseNet's batch norms), each part keeps integers of its own, which these
 //! absorb; elsewhere the concatenation and what it joins share one scale, and a part that would use less than a quarter
 //! of the shared levels keeps a scale of its own.
