@@ -6,11 +6,12 @@
 //! up its part. A batch norm that has no convolution of its own stays, as a multiply-add per channel; so does the sum
 //! of a map with itself.
 //! Convolutions take up explicit padding before them, 1×1 convolutions also the steps of a pool of single pixels; what
-//! is computed twice from one map is computed once. Layers stand one branch after the other.
+//! is computed twice from one map is computed once. A concatenation that only rectifiers read joins rectified parts:
+//! what lies below zero is not stored. Layers stand one branch after the other.
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::graph::{Connection, Graph, LayerId, Op, Padding};
+use crate::graph::{Connection, Graph, Layer, LayerId, Op, Padding};
 use crate::weights::{Array, Weights, shapes};
 
 /// Rewrites a trained network. The result computes what the original does in inference mode, up to rounding.
@@ -55,7 +56,8 @@ pub fn fold_to(
         ..
     } = folding;
     folded.check_weights(shapes(&folded_weights))?;
-    let places = wanted.iter().map(|&id| place[id]).collect();
+    let places: Vec<LayerId> = wanted.iter().map(|&id| place[id]).collect();
+    let (folded, places) = folded.in_depth_first_order(&places);
     Ok((folded, folded_weights, places))
 }
 
@@ -210,16 +212,57 @@ impl Folding<'_> {
                     input,
                 )
             }
+            Op::Concat if self.only_rectifiers_read(id) => {
+                let parts = layer.inputs.iter();
+                let parts: Vec<LayerId> = parts.map(|&part| self.rectified(part)).collect();
+                self.once(&layer.name, &Op::Concat, &parts)
+            }
+            Op::Relu if self.is_rectified(self.place[input]) => self.place[input],
             _ => {
                 let inputs: Vec<LayerId> = layer.inputs.iter().map(|&i| self.place[i]).collect();
-                let same = |l: &crate::graph::Layer| l.op == layer.op && l.inputs == inputs;
-                match self.folded.layers.iter().position(same) {
-                    Some(there) => there,
-                    None => self.folded.join(&layer.name, layer.op.clone(), &inputs),
-                }
+                self.once(&layer.name, &layer.op, &inputs)
             }
         };
         Ok(())
+    }
+
+    /// What `op` makes of these layers of the folded network: a new layer, where none computes it already.
+    fn once(&mut self, name: &str, op: &Op, inputs: &[LayerId]) -> LayerId {
+        let same = |layer: &Layer| layer.op == *op && layer.inputs == inputs;
+        match self.folded.layers.iter().position(same) {
+            Some(there) => there,
+            None => self.folded.join(name, op.clone(), inputs),
+        }
+    }
+
+    /// The rectified value of a layer, in the folded network.
+    fn rectified(&mut self, id: LayerId) -> LayerId {
+        let place = self.place[id];
+        if self.is_rectified(place) {
+            return place;
+        }
+        let name = format!("{}.relu", self.folded.layers[place].name);
+        self.once(&name, &Op::Relu, &[place])
+    }
+
+    /// Whether nothing below zero is in a layer's value, in the folded network.
+    fn is_rectified(&self, place: LayerId) -> bool {
+        let Layer { op, inputs, .. } = &self.folded.layers[place];
+        match op {
+            Op::Relu | Op::Relu6 => true,
+            Op::Concat => inputs.iter().all(|&part| self.is_rectified(part)),
+            _ => false,
+        }
+    }
+
+    /// Whether rectifiers and nothing else read a layer, or the batch norm that it takes up.
+    fn only_rectifiers_read(&self, id: LayerId) -> bool {
+        let rectifies = |&reader: &LayerId| match self.graph.layers[reader].op {
+            Op::Relu => true,
+            Op::BatchNorm { .. } => self.takes_up(id) && self.only_rectifiers_read(reader),
+            _ => false,
+        };
+        !self.wanted.contains(&id) && self.readers[id].iter().all(rectifies)
     }
 
     /// Whether all readers are convolutions that can take up a padding, or `steps`.
@@ -368,6 +411,7 @@ mod tests {
     use crate::backbones::Backbone;
     use crate::network::{Mode, Network, Precision};
     use crate::weights::random;
+    use std::collections::BTreeSet;
     use tch::{Device, Kind, Tensor, no_grad};
 
     /// Largest difference between a network and its folded form, relative to the largest output, and the folded form.
@@ -387,6 +431,45 @@ mod tests {
         assert!(scale > 1e-3 && scale.is_finite(), "{backbone}: {scale}");
         let difference = (before - after).abs().max().double_value(&[]);
         (difference / scale, folded)
+    }
+
+    /// NASNet's: a sum, and a map that is read as it is too, joined and rectified twice.
+    #[test]
+    fn concatenations_that_rectifiers_read_join_rectified_parts() {
+        let mut graph = Graph::new([4, 4, 3]);
+        let pool = Op::AveragePool {
+            kernel: 1,
+            stride: 1,
+            padding: Padding::default(),
+        };
+        let a = graph.push("a", pool, 0);
+        let sum = graph.join("sum", Op::Add, &[a, 0]);
+        let relu = graph.push("relu", Op::Relu, a);
+        let other = graph.join("other", Op::Add, &[relu, a]);
+        let both = graph.join("both", Op::Concat, &[sum, other, a]);
+        let first = graph.push("first", Op::Relu, both);
+        let again = graph.push("again", Op::Relu, both);
+        let joined = graph.join("joined", Op::Concat, &[sum, first, again]);
+        graph.push("mean", Op::GlobalAveragePool, joined);
+        let names = |graph: &Graph| -> Vec<String> {
+            graph.layers.iter().map(|l| l.name.clone()).collect()
+        };
+        let (folded, _) = fold(&graph, &Weights::new()).unwrap();
+        let rectified = ["sum.relu", "relu", "other", "other.relu", "both"];
+        let wanted = [&["input", "a", "sum"][..], &rectified, &["joined", "mean"]].concat();
+        assert_eq!(names(&folded), wanted);
+        let inputs = |name: &str| -> Vec<&str> {
+            let layer = &folded.layers[folded.find(name).unwrap()];
+            let inputs = layer.inputs.iter();
+            inputs.map(|&id| folded.layers[id].name.as_str()).collect()
+        };
+        assert_eq!(inputs("both"), ["sum.relu", "other.relu", "relu"]);
+        assert_eq!(inputs("joined"), ["sum", "both", "both"]);
+        // A value that is asked for is given as it is.
+        let (folded, _, places) = fold_to(&graph, &Weights::new(), &[both, first]).unwrap();
+        let asked_for = places.iter().map(|&id| names(&folded)[id].clone());
+        assert_eq!(asked_for.collect::<Vec<_>>(), ["both", "first"]);
+        assert!(folded.find("sum.relu").is_none());
     }
 
     #[test]
@@ -411,6 +494,15 @@ mod tests {
                 )
             };
             assert_eq!(count(&gone), 0, "{backbone}");
+            let only_rectified = |id: LayerId| {
+                let mut readers = folded.layers.iter().filter(|l| l.inputs.contains(&id));
+                readers.all(|l| l.op == Op::Relu)
+            };
+            let mut layers = folded.layers.iter().enumerate();
+            let wrong = layers.find(|&(id, l)| l.op == Op::Concat && only_rectified(id));
+            assert_eq!(wrong, None, "{backbone}");
+            let names: BTreeSet<&str> = folded.layers.iter().map(|l| l.name.as_str()).collect();
+            assert_eq!(names.len(), folded.layers.len(), "{backbone}");
             let found = [
                 count(&|op| matches!(op, Op::Conv { bias: true, .. })),
                 count(&|op| *op == Op::Scale),

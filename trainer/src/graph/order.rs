@@ -91,9 +91,19 @@ impl Graph {
         order
     }
 
+    /// The network in that order, and where the values `wanted` stand in it.
+    pub fn in_depth_first_order(self, wanted: &[LayerId]) -> (Graph, Vec<LayerId>) {
+        let order = self.depth_first(wanted);
+        let places = wanted
+            .iter()
+            .filter_map(|id| order.iter().position(|there| there == id));
+        let places = places.collect();
+        (self.reordered(&order), places)
+    }
+
     /// The same network with its layers in `order`, each behind those that it reads.
     fn reordered(self, order: &[LayerId]) -> Graph {
-        let mut places = vec![0; order.len()];
+        let mut places = vec![0; self.layers.len()];
         for (place, &id) in order.iter().enumerate() {
             places[id] = place;
         }
@@ -141,6 +151,10 @@ mod tests {
         let order = graph.depth_first(&[graph.output()]);
         let order: Vec<&str> = order.iter().map(|&id| names(&graph)[id]).collect();
         assert_eq!(order, ["input", "short", "long_1", "long_2", "sum"]);
+        let wanted = ["sum", "long_1"].map(|name| graph.find(name).unwrap());
+        let (ordered, places) = graph.clone().in_depth_first_order(&wanted);
+        assert_eq!(names(&ordered), order);
+        assert_eq!(places, [4, 2]);
     }
 
     #[test]
