@@ -9,21 +9,15 @@
 use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
-use super::moments::{AllMoments, Moments};
+use super::moments::{AllMeans, Means};
 use super::{Layer, Quantized};
 use crate::graph::Graph;
 use crate::network::to_tensor;
 
 /// Corrects the biases of `quantized`, the integer form of the network `graph`.
-pub fn correct_biases(
-    graph: &Graph,
-    quantized: &mut Quantized,
-    moments: &AllMoments,
-) -> Result<()> {
+pub fn correct_biases(graph: &Graph, quantized: &mut Quantized, means: &AllMeans) -> Result<()> {
     for (id, layer) in &mut quantized.layers {
-        let read = moments
-            .get(id)
-            .context("a layer whose input was not seen")?;
+        let read = means.get(id).context("a layer whose input was not seen")?;
         let shift = shift(layer, read).and_then(|shift| layer.shift_bias(&shift));
         shift.with_context(|| graph.layers[*id].name.clone())?;
     }
@@ -31,14 +25,14 @@ pub fn correct_biases(
 }
 
 /// By how much the means of a layer's outputs are too low.
-fn shift(layer: &Layer, read: &Moments) -> Result<Vec<f64>> {
-    let (groups, depth) = (read.mean.size()[0], read.mean.size()[1]);
+fn shift(layer: &Layer, read: &Means) -> Result<Vec<f64>> {
+    let (groups, depth) = (read.exact.size()[0], read.exact.size()[1]);
     let times = |weight: Tensor, mean: &Tensor| {
         let weight = weight.to_kind(Kind::Double).reshape([groups, -1, depth]);
         weight.matmul(&mean.unsqueeze(2)).flatten(0, -1)
     };
-    let wanted = times(to_tensor(&layer.exact), &read.mean);
-    let found = times(to_tensor(&layer.real_weight()), &read.stored_mean);
+    let wanted = times(to_tensor(&layer.exact), &read.exact);
+    let found = times(to_tensor(&layer.real_weight()), &read.stored);
     Ok(Vec::try_from(wanted - found)?)
 }
 
@@ -59,10 +53,9 @@ mod tests {
             exact: Array::new([2, 2], vec![1.004, 0.026, -0.99, 2.54]),
         };
         let row = |values: [f64; 2]| Tensor::from_slice(&values).reshape([1, 2]);
-        let read = Moments {
-            mean: row([2.0, 5.0]),
-            stored_mean: row([2.0, 4.5]),
-            covariance: Tensor::zeros([1, 2, 2], (Kind::Float, tch::Device::Cpu)),
+        let read = Means {
+            exact: row([2.0, 5.0]),
+            stored: row([2.0, 4.5]),
         };
         let shift = shift(&layer, &read).unwrap();
         let wanted = [

@@ -11,7 +11,7 @@ use std::f64::consts::PI;
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::moments::AllMoments;
+use super::moments::Covariances;
 use super::{Layer, Quantized, WEIGHT_LEVELS as LEVELS};
 use crate::graph::Graph;
 use crate::network::to_tensor;
@@ -36,15 +36,15 @@ const EXPONENTS: [f64; 2] = [20.0, 2.0];
 pub fn learn_rounding(
     graph: &Graph,
     quantized: &mut Quantized,
-    moments: &AllMoments,
+    covariances: &Covariances,
     device: Device,
 ) -> Result<()> {
     let bar = progress::bar(quantized.layers.len() as u64, "learning to round");
     for (id, layer) in &mut quantized.layers {
-        let read = moments
+        let covariance = covariances
             .get(id)
             .context("a layer whose input was not seen")?;
-        learn(layer, &read.covariance.to_device(device))
+        learn(layer, &covariance.to_device(device))
             .with_context(|| graph.layers[*id].name.clone())?;
         bar.inc(1);
     }

@@ -9,7 +9,7 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::moments::AllMoments;
+use super::moments::Covariances;
 use super::{Layer, Quantized, WEIGHT_LEVELS as LEVELS};
 use crate::graph::Graph;
 use crate::network::to_tensor;
@@ -21,13 +21,17 @@ const RIDGE: f64 = 0.01;
 const BLOCK: i64 = 64;
 
 /// Rounds the weights of `quantized`, the integer form of the network `graph`, anew; scales stay.
-pub fn round_weights(graph: &Graph, quantized: &mut Quantized, moments: &AllMoments) -> Result<()> {
+pub fn round_weights(
+    graph: &Graph,
+    quantized: &mut Quantized,
+    covariances: &Covariances,
+) -> Result<()> {
     let bar = progress::bar(quantized.layers.len() as u64, "rounding weights");
     for (id, layer) in &mut quantized.layers {
-        let read = moments
+        let covariance = covariances
             .get(id)
             .context("a layer whose input was not seen")?;
-        round(layer, &read.covariance).with_context(|| graph.layers[*id].name.clone())?;
+        round(layer, covariance).with_context(|| graph.layers[*id].name.clone())?;
         bar.inc(1);
     }
     bar.finish_and_clear();

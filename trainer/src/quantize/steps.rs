@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 
 use super::choose::Choices;
 use super::compare::{Comparison, compare, core_logits};
-use super::moments::{AllMoments, moments};
+use super::moments::{AllMeans, Covariances, covariances, means};
 use super::observe::check_photos;
 use super::range::Method;
 use super::report::{Gain, Report};
@@ -265,27 +265,26 @@ impl Folded {
             &options.ranges,
         )?;
         let nearest = quantize(&self.graph, &weights, self.normalization, &choices.ranges())?;
-        let needing = [Step::Correct, Step::Feedback, Step::Learn];
-        let moments = match needing.iter().any(|&step| options.tries(step)) {
-            true => moments(&network, &nearest.activations, photos, self.normalization)?,
-            false => AllMoments::new(),
+        let means = match options.tries(Step::Correct) {
+            true => means(&network, &nearest.activations, photos, self.normalization)?,
+            false => AllMeans::new(),
         };
         Ok(Prepared {
             network,
             weights,
             choices,
             nearest,
-            moments,
+            means,
         })
     }
 }
 
 /// How weights come to their levels.
 #[derive(Clone, Copy)]
-enum Rounding {
+enum Rounding<'a> {
     Nearest,
-    Feedback,
-    Learned,
+    Feedback(&'a Covariances),
+    Learned(&'a Covariances),
 }
 
 /// A float network and what calibration knows of it.
@@ -295,21 +294,23 @@ struct Prepared {
     choices: Choices,
     /// Each weight rounded to the nearest level.
     nearest: Quantized,
-    moments: AllMoments,
+    /// Where biases are to be corrected.
+    means: AllMeans,
 }
 
 impl Prepared {
     /// The network in integers, its biases corrected or not.
     fn rounded(&self, rounding: Rounding, correct: bool) -> Result<Quantized> {
         let (graph, mut quantized) = (self.network.graph(), self.nearest.clone());
-        let (moments, device) = (&self.moments, self.network.device());
         match rounding {
             Rounding::Nearest => (),
-            Rounding::Feedback => round_weights(graph, &mut quantized, moments)?,
-            Rounding::Learned => learn_rounding(graph, &mut quantized, moments, device)?,
+            Rounding::Feedback(covariances) => round_weights(graph, &mut quantized, covariances)?,
+            Rounding::Learned(covariances) => {
+                learn_rounding(graph, &mut quantized, covariances, self.network.device())?;
+            }
         }
         if correct {
-            correct_biases(graph, &mut quantized, &self.moments)?;
+            correct_biases(graph, &mut quantized, &self.means)?;
         }
         Ok(quantized)
     }
@@ -436,13 +437,20 @@ impl Climb<'_> {
                 }
             }
         }
-        for (step, rounding) in [
-            (Step::Feedback, Rounding::Feedback),
-            (Step::Learn, Rounding::Learned),
-        ] {
-            if options.tries(step) {
-                let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
-                (best, _) = self.better(step, best, new);
+        if [Step::Feedback, Step::Learn]
+            .iter()
+            .any(|&step| options.tries(step))
+        {
+            let normalization = self.folded.normalization;
+            let covariances = covariances(&prepared.network, self.photos, normalization)?;
+            for (step, rounding) in [
+                (Step::Feedback, Rounding::Feedback(&covariances)),
+                (Step::Learn, Rounding::Learned(&covariances)),
+            ] {
+                if options.tries(step) {
+                    let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+                    (best, _) = self.better(step, best, new);
+                }
             }
         }
         Ok((prepared, best))
