@@ -17,7 +17,7 @@ use crate::backbones::Normalization;
 use crate::graph::{Graph, LayerId, Op};
 
 /// A part of a concatenation that spans less than this share of the whole is not stored with the whole's scale.
-const SMALLEST_SHARE: f32 = 0.25;
+const SMALLEST_SHARE: f64 = 0.25;
 
 /// Bytes that the values of one pass may take, for calibration and bias correction.
 const PASS_BYTES: usize = 1 << 28;
@@ -78,7 +78,7 @@ fn keeps_from_zero(graph: &Graph) -> Vec<bool> {
 }
 
 /// Where the values of each layer come from, past what only moves them.
-fn sources(graph: &Graph) -> Vec<LayerId> {
+pub(super) fn sources(graph: &Graph) -> Vec<LayerId> {
     let mut sources: Vec<LayerId> = (0..graph.layers.len()).collect();
     for (id, layer) in graph.layers.iter().enumerate() {
         if moves(&layer.op) {
@@ -119,7 +119,7 @@ pub(super) fn activations(
         );
         own.insert(id, range);
     }
-    let groups = groups(graph);
+    let groups = scale_groups(graph);
     let mut shared: BTreeMap<LayerId, Range> = BTreeMap::new();
     for (&id, &range) in &own {
         let whole = shared.entry(groups[id]).or_insert(range);
@@ -137,11 +137,10 @@ pub(super) fn activations(
     for (id, layer) in graph.layers.iter().enumerate() {
         if let Some(&range) = own.get(&id) {
             let whole = shared.get(&groups[id]).copied().unwrap_or(range);
-            let narrow = range.width() < SMALLEST_SHARE * whole.width();
-            let range = if narrow && layer.op != Op::Concat {
-                range
-            } else {
-                whole
+            let widths = [range, whole].map(|range| f64::from(range.width()));
+            let range = match keeps_own(&layer.op, widths) {
+                true => range,
+                false => whole,
             };
             activations.insert(id, Activation::covering(range));
         } else if moves(&layer.op) {
@@ -162,8 +161,13 @@ pub(super) fn activations(
     Ok(activations)
 }
 
+/// Whether a value keeps a scale of its own: its range is `own` wide, that of all it is joined with `whole`.
+pub(super) fn keeps_own(op: &Op, [own, whole]: [f64; 2]) -> bool {
+    *op != Op::Concat && own < SMALLEST_SHARE * whole
+}
+
 /// For each layer one that stands for all that shares its scale.
-fn groups(graph: &Graph) -> Vec<LayerId> {
+pub(super) fn scale_groups(graph: &Graph) -> Vec<LayerId> {
     let (sources, segmented) = (sources(graph), segmented(graph));
     let mut parents: Vec<LayerId> = (0..graph.layers.len()).collect();
     fn root(parents: &[LayerId], mut id: LayerId) -> LayerId {

@@ -1,0 +1,233 @@
+//! Cross-layer equalization (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+//! Correction", arXiv:1906.04721, section 4.1), turned to activations: channels that stay small share the levels of the
+//! largest one and are rounded coarsely, so the layers that write a channel write it larger, and the layers that read it
+//! read it smaller by the same factor.
+//!
+//! Channels belong together along everything that scaling passes through: rectifiers, pools, padding, and sums, whose
+//! terms all have to be scaled alike; concatenations line up such ties (`ties`). Kernels have a scale per output channel, so
+//! writing larger costs nothing, and neither does reading smaller in a depthwise convolution. A dense one has one scale for
+//! all that an output channel reads: how far channels are brought together is what leaves least noise of both kinds
+//! (`balance`). A ReLU6 clips at one value for all channels; before one, channels grow up to a little less than the largest,
+//! so that values that were not seen are not clipped either.
+
+mod balance;
+mod ties;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use tch::{Kind, Tensor};
+
+use super::observe::each_batch;
+use super::stored::stored_values;
+use crate::backbones::Normalization;
+use crate::data::Dataset;
+use crate::graph::{Graph, LayerId};
+use crate::network::Network;
+use crate::weights::Weights;
+use balance::Balance;
+use ties::{Ties, is_kernel};
+
+/// The weights of the folded network `float` after equalization; what it computes on `photos` stays the same.
+pub fn equalize(
+    float: &Network,
+    weights: &Weights,
+    photos: &Dataset,
+    normalization: Normalization,
+) -> Result<Weights> {
+    let graph = float.graph();
+    let ties = Ties::of(graph);
+    let seen = observe(float, photos, normalization)?;
+    let factors = Balance::new(graph, weights, &ties, &seen)?.factors();
+    let mut equalized = weights.clone();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if is_kernel(&layer.op) {
+            let written = ties.spread(id, &factors);
+            let read = ties.spread(layer.inputs[0], &factors);
+            scale(graph, &mut equalized, id, &written, &read)?;
+        }
+    }
+    Ok(equalized)
+}
+
+/// What was seen of a map's channels.
+struct Channels {
+    low: Vec<f64>,
+    high: Vec<f64>,
+    mean_square: Vec<f64>,
+}
+
+/// What the photos make of every channel that matters.
+fn observe(
+    float: &Network,
+    photos: &Dataset,
+    normalization: Normalization,
+) -> Result<BTreeMap<LayerId, Channels>> {
+    let graph = float.graph();
+    let kernels = graph.layers.iter().filter(|layer| is_kernel(&layer.op));
+    let read = kernels.map(|kernel| kernel.inputs[0]);
+    let wanted: BTreeSet<LayerId> = read.chain(stored_values(graph)).collect();
+    let mut seen: BTreeMap<LayerId, [Tensor; 3]> = BTreeMap::new();
+    let mut see = |id: LayerId, value: &Tensor| {
+        if wanted.contains(&id) {
+            let (over, n) = ([0_i64, 2, 3].as_slice(), value.size()[0] as f64);
+            let squares = value.square().mean_dim(over, false, Kind::Float) * n;
+            let new = [value.amin(over, false), value.amax(over, false), squares];
+            let all = match seen.remove(&id) {
+                None => new,
+                Some([low, high, sum]) => {
+                    let [new_low, new_high, new_sum] = new;
+                    [
+                        low.minimum(&new_low),
+                        high.maximum(&new_high),
+                        sum + new_sum,
+                    ]
+                }
+            };
+            seen.insert(id, all);
+        }
+        Ok(())
+    };
+    each_batch(float, photos, normalization, "equalization", &mut see)?;
+    let channels = |(id, [low, high, sum]): (LayerId, [Tensor; 3])| {
+        let numbers = |tensor: Tensor| Vec::<f64>::try_from(tensor.to_kind(Kind::Double));
+        let channels = Channels {
+            low: numbers(low.clamp_max(0.0))?,
+            high: numbers(high.clamp_min(0.0))?,
+            mean_square: numbers(sum / photos.len() as f64)?,
+        };
+        Ok((id, channels))
+    };
+    seen.into_iter().map(channels).collect()
+}
+
+impl Channels {
+    /// The lowest and the highest value of all channels when each is divided by its factor.
+    fn extremes(&self, factors: &[f64]) -> [f64; 2] {
+        let outermost = |values: &[f64], pick: fn(f64, f64) -> f64| {
+            let scaled = values
+                .iter()
+                .zip(factors)
+                .map(|(value, factor)| value / factor);
+            scaled.fold(0.0, pick)
+        };
+        [
+            outermost(&self.low, f64::min),
+            outermost(&self.high, f64::max),
+        ]
+    }
+
+    /// How much of the range between `lowest` and `highest` a channel takes up, on the side where it takes more.
+    fn share(&self, channel: usize, [lowest, highest]: [f64; 2]) -> f64 {
+        let share = |value: f64, outermost: f64| match outermost == 0.0 {
+            true => 0.0,
+            false => value / outermost,
+        };
+        share(self.low[channel], lowest).max(share(self.high[channel], highest))
+    }
+}
+
+/// Divides channels by `written` where a kernel writes them, multiplies them by `read` where it reads them.
+fn scale(
+    graph: &Graph,
+    weights: &mut Weights,
+    id: LayerId,
+    written: &[f64],
+    read: &[f64],
+) -> Result<()> {
+    for suffix in ["weight", "bias"] {
+        let name = format!("{}.{suffix}", graph.layers[id].name);
+        let array = weights.get_mut(&name);
+        let array = array.with_context(|| format!("{name} is missing"))?;
+        if suffix == "weight" {
+            let taps: usize = array.shape.iter().skip(2).product();
+            multiply(
+                array.data.chunks_exact_mut(taps),
+                read.iter().cycle().copied(),
+            );
+        }
+        let row = array.data.len() / written.len();
+        multiply(
+            array.data.chunks_exact_mut(row),
+            written.iter().map(|factor| 1.0 / factor),
+        );
+    }
+    Ok(())
+}
+
+fn multiply<'a>(rows: impl Iterator<Item = &'a mut [f32]>, factors: impl Iterator<Item = f64>) {
+    for (values, factor) in rows.zip(factors) {
+        for value in values {
+            *value = (f64::from(*value) * factor) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::Backbone;
+    use crate::fold::fold;
+    use crate::graph::Op;
+    use crate::network::Precision;
+    use crate::quantize::stored::scale_groups;
+    use crate::train::measure::outputs;
+    use crate::weights::random;
+    use tch::Device;
+
+    #[test]
+    fn the_network_computes_the_same_with_channels_of_one_magnitude() {
+        let options = (Kind::Uint8, Device::Cpu);
+        tch::manual_seed(2);
+        let photos = Dataset {
+            pixels: Tensor::randint(256, [4, 64, 64, 3], options),
+            targets: Tensor::zeros([4], (Kind::Int64, Device::Cpu)),
+            hashes: vec![[0; 32]; 4],
+            paths: vec![std::path::PathBuf::new(); 4],
+        };
+        for backbone in [
+            Backbone::MobileNetV2,
+            Backbone::NasNetMobile,
+            Backbone::DenseNet121,
+        ] {
+            let graph = backbone.classifier(64, 5, 0.0);
+            let (graph, weights) = fold(&graph, &random(&graph, 9)).unwrap();
+            let network = |weights: &Weights| {
+                Network::new(graph.clone(), weights, Device::Cpu, Precision::F32).unwrap()
+            };
+            let (float, normalization) = (network(&weights), backbone.normalization());
+            let equalized = equalize(&float, &weights, &photos, normalization).unwrap();
+            let logits = |network: &Network| outputs(network, &photos, normalization, "").unwrap();
+            let (before, after) = (logits(&float), logits(&network(&equalized)));
+            let apart = (&before - after).abs().max() / before.abs().max();
+            assert!(apart.double_value(&[]) < 1e-3, "{backbone}: {apart:?}");
+            // How much of what they share a scale with channels take up: those of concatenations, where there are any.
+            let groups = scale_groups(&graph);
+            let joined = |id: &LayerId| {
+                let mut joins = graph.layers.iter().filter(|l| l.op == Op::Concat);
+                joins.any(|join| join.inputs.contains(id))
+            };
+            let mut parts = stored_values(&graph);
+            if parts.iter().any(joined) {
+                parts.retain(joined);
+            }
+            let filled = |network: &Network| {
+                let seen = observe(network, &photos, normalization).unwrap();
+                let mut bounds: BTreeMap<LayerId, [f64; 2]> = BTreeMap::new();
+                for id in &parts {
+                    let [low, high] = seen[id].extremes(&vec![1.0; seen[id].low.len()]);
+                    let all = bounds.entry(groups[*id]).or_default();
+                    *all = [all[0].min(low), all[1].max(high)];
+                }
+                let shares = parts.iter().flat_map(|id| {
+                    let (value, bounds) = (&seen[id], bounds[&groups[*id]]);
+                    (0..value.low.len()).map(move |channel| value.share(channel, bounds))
+                });
+                let shares: Vec<f64> = shares.collect();
+                shares.iter().sum::<f64>() / shares.len() as f64
+            };
+            let (before, after) = (filled(&float), filled(&network(&equalized)));
+            assert!(after > 1.1 * before, "{backbone}: {before} to {after}");
+        }
+    }
+}
