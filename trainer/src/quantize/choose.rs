@@ -20,7 +20,7 @@ use crate::progress;
 use crate::train::measure::normalize;
 
 /// Photos by which methods are compared.
-const PHOTOS: usize = 64;
+const PHOTOS: usize = 256;
 /// Of these, at most so many a pass.
 const BATCH: usize = 16;
 /// Bytes that a pass may keep for its way back, and how many copies of a value: itself and its gradient.

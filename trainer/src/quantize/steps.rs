@@ -45,7 +45,7 @@ const MOST_IN_FLOAT: usize = 8;
 pub enum Step {
     /// Biases take up what rounding does to the means of channels.
     Correct,
-    /// Channels are brought to one magnitude.
+    /// Channels are brought to one magnitude and to the middle of their levels.
     Equalize,
     /// Weights are rounded with feedback instead of each to the nearest level.
     Feedback,
@@ -411,12 +411,13 @@ impl Climb<'_> {
             .judge
             .attempt(prepared.rounded(Rounding::Nearest, false)?)?;
         self.note("nearest level".to_owned(), &best, true);
-        let mut correct = false;
-        if options.tries(Step::Correct) {
+        // Where it gains nothing by itself it may behind what comes next.
+        let correct = options.tries(Step::Correct);
+        if correct {
             let new = self
                 .judge
                 .attempt(prepared.rounded(Rounding::Nearest, true)?)?;
-            (best, correct) = self.better(Step::Correct, best, new);
+            (best, _) = self.better(Step::Correct, best, new);
         }
         if options.tries(Step::Equalize) {
             let Folded {

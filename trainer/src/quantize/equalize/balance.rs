@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
-use super::Channels;
+use super::channels::Channels;
 use super::ties::{TieId, Ties, is_kernel, passes};
 use crate::graph::{Connection, Graph, LayerId, Op};
 use crate::quantize::stored::{keeps_own, scale_groups, sources, stored_values};
@@ -336,6 +336,7 @@ mod tests {
         Channels {
             low: vec![low; high.len()],
             high: high.to_vec(),
+            mean: high.iter().map(|high| high / 4.0).collect(),
             mean_square: high.iter().map(|high| high * high / 4.0).collect(),
         }
     }

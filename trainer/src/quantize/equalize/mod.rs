@@ -9,23 +9,24 @@
 //! all that an output channel reads: how far channels are brought together is what leaves least noise of both kinds
 //! (`balance`). A ReLU6 clips at one value for all channels; before one, channels grow up to a little less than the largest,
 //! so that values that were not seen are not clipped either.
+//!
+//! Before that, channels are moved to the middle of their levels where kernels can take up a constant (`shift`).
 
 mod balance;
+mod channels;
+mod shift;
 mod ties;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use anyhow::{Context, Result};
-use tch::{Kind, Tensor};
 
-use super::observe::each_batch;
-use super::stored::stored_values;
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::graph::{Graph, LayerId};
 use crate::network::Network;
 use crate::weights::Weights;
 use balance::Balance;
+use channels::observe;
+use shift::{lower, shifts};
 use ties::{Ties, is_kernel};
 
 /// The weights of the folded network `float` after equalization; what it computes on `photos` stays the same.
@@ -35,11 +36,15 @@ pub fn equalize(
     photos: &Dataset,
     normalization: Normalization,
 ) -> Result<Weights> {
-    let graph = float.graph();
+    let (graph, mut equalized) = (float.graph(), weights.clone());
+    let mut seen = observe(float, photos, normalization)?;
+    let shifts = shifts(graph, &seen);
+    lower(graph, &mut equalized, &shifts)?;
+    for (&id, channels) in &mut seen {
+        channels.lower_by(&shifts[id]);
+    }
     let ties = Ties::of(graph);
-    let seen = observe(float, photos, normalization)?;
     let factors = Balance::new(graph, weights, &ties, &seen)?.factors();
-    let mut equalized = weights.clone();
     for (id, layer) in graph.layers.iter().enumerate() {
         if is_kernel(&layer.op) {
             let written = ties.spread(id, &factors);
@@ -48,83 +53,6 @@ pub fn equalize(
         }
     }
     Ok(equalized)
-}
-
-/// What was seen of a map's channels.
-struct Channels {
-    low: Vec<f64>,
-    high: Vec<f64>,
-    mean_square: Vec<f64>,
-}
-
-/// What the photos make of every channel that matters.
-fn observe(
-    float: &Network,
-    photos: &Dataset,
-    normalization: Normalization,
-) -> Result<BTreeMap<LayerId, Channels>> {
-    let graph = float.graph();
-    let kernels = graph.layers.iter().filter(|layer| is_kernel(&layer.op));
-    let read = kernels.map(|kernel| kernel.inputs[0]);
-    let wanted: BTreeSet<LayerId> = read.chain(stored_values(graph)).collect();
-    let mut seen: BTreeMap<LayerId, [Tensor; 3]> = BTreeMap::new();
-    let mut see = |id: LayerId, value: &Tensor| {
-        if wanted.contains(&id) {
-            let (over, n) = ([0_i64, 2, 3].as_slice(), value.size()[0] as f64);
-            let squares = value.square().mean_dim(over, false, Kind::Float) * n;
-            let new = [value.amin(over, false), value.amax(over, false), squares];
-            let all = match seen.remove(&id) {
-                None => new,
-                Some([low, high, sum]) => {
-                    let [new_low, new_high, new_sum] = new;
-                    [
-                        low.minimum(&new_low),
-                        high.maximum(&new_high),
-                        sum + new_sum,
-                    ]
-                }
-            };
-            seen.insert(id, all);
-        }
-        Ok(())
-    };
-    each_batch(float, photos, normalization, "equalization", &mut see)?;
-    let channels = |(id, [low, high, sum]): (LayerId, [Tensor; 3])| {
-        let numbers = |tensor: Tensor| Vec::<f64>::try_from(tensor.to_kind(Kind::Double));
-        let channels = Channels {
-            low: numbers(low.clamp_max(0.0))?,
-            high: numbers(high.clamp_min(0.0))?,
-            mean_square: numbers(sum / photos.len() as f64)?,
-        };
-        Ok((id, channels))
-    };
-    seen.into_iter().map(channels).collect()
-}
-
-impl Channels {
-    /// The lowest and the highest value of all channels when each is divided by its factor.
-    fn extremes(&self, factors: &[f64]) -> [f64; 2] {
-        let outermost = |values: &[f64], pick: fn(f64, f64) -> f64| {
-            let scaled = values
-                .iter()
-                .zip(factors)
-                .map(|(value, factor)| value / factor);
-            scaled.fold(0.0, pick)
-        };
-        [
-            outermost(&self.low, f64::min),
-            outermost(&self.high, f64::max),
-        ]
-    }
-
-    /// How much of the range between `lowest` and `highest` a channel takes up, on the side where it takes more.
-    fn share(&self, channel: usize, [lowest, highest]: [f64; 2]) -> f64 {
-        let share = |value: f64, outermost: f64| match outermost == 0.0 {
-            true => 0.0,
-            false => value / outermost,
-        };
-        share(self.low[channel], lowest).max(share(self.high[channel], highest))
-    }
 }
 
 /// Divides channels by `written` where a kernel writes them, multiplies them by `read` where it reads them.
@@ -166,14 +94,16 @@ fn multiply<'a>(rows: impl Iterator<Item = &'a mut [f32]>, factors: impl Iterato
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use crate::backbones::Backbone;
     use crate::fold::fold;
-    use crate::graph::Op;
+    use crate::graph::{LayerId, Op};
     use crate::network::Precision;
-    use crate::quantize::stored::scale_groups;
+    use crate::quantize::stored::{scale_groups, stored_values};
     use crate::train::measure::outputs;
     use crate::weights::random;
-    use tch::Device;
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn the_network_computes_the_same_with_channels_of_one_magnitude() {
@@ -201,6 +131,26 @@ mod tests {
             let (before, after) = (logits(&float), logits(&network(&equalized)));
             let apart = (&before - after).abs().max() / before.abs().max();
             assert!(apart.double_value(&[]) < 1e-3, "{backbone}: {apart:?}");
+            // How far channels that a constant can move lie off their middle, in parts of their range.
+            let seen = observe(&float, &photos, normalization).unwrap();
+            let lowered = shifts(&graph, &seen);
+            let kernels = (0..lowered.len()).filter(|&id| is_kernel(&graph.layers[id].op));
+            let moved = kernels.filter(|&id| lowered[id].iter().any(|&shift| shift != 0.0));
+            let moved: Vec<LayerId> = moved.collect();
+            let off_middle = |network: &Network| {
+                let seen = observe(network, &photos, normalization).unwrap();
+                let channels = moved
+                    .iter()
+                    .flat_map(|id| seen[id].low.iter().zip(&seen[id].high));
+                let off = channels.map(|(low, high)| (low + high).abs() / (high - low).max(1e-9));
+                let off: Vec<f64> = off.collect();
+                off.iter().sum::<f64>() / off.len() as f64
+            };
+            let (before, after) = (off_middle(&float), off_middle(&network(&equalized)));
+            assert!(
+                before > 0.1 && after < 0.01,
+                "{backbone}: {before} to {after}"
+            );
             // How much of what they share a scale with channels take up: those of concatenations, where there are any.
             let groups = scale_groups(&graph);
             let joined = |id: &LayerId| {
