@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
-use super::channels::Channels;
+use super::channels::{Channels, sum};
 use super::ties::{TieId, Ties, is_kernel, passes};
 use crate::graph::{Connection, Graph, LayerId, Op};
 use crate::quantize::stored::{keeps_own, scale_groups, sources, stored_values};
@@ -244,19 +244,14 @@ impl<'a> Balance<'a> {
                 let parts = parts.map(|(&part, arriving)| {
                     let there = setting.bounds[self.sources[part]] == bounds;
                     let again = if there { [0.0; 2] } else { bounds };
-                    sums([arriving, rounding(part, again)])
+                    sum([arriving, rounding(part, again)])
                 });
                 parts.flatten().collect()
             }
-            ref op if passes(op) => sums(arriving.chain([rounding(id, bounds)])),
+            ref op if passes(op) => sum(arriving.chain([rounding(id, bounds)])),
             _ => rounding(id, bounds),
         }
     }
-}
-
-fn sums(terms: impl IntoIterator<Item = Vec<f64>>) -> Vec<f64> {
-    let add = |sum: Vec<f64>, term: Vec<f64>| sum.iter().zip(term).map(|(a, b)| a + b).collect();
-    terms.into_iter().reduce(add).unwrap_or_default()
 }
 
 /// Factors, and what comes of them.

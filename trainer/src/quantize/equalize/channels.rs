@@ -111,3 +111,9 @@ impl Channels {
         }
     }
 }
+
+/// The sum of what several maps have for each channel.
+pub fn sum(maps: impl IntoIterator<Item = Vec<f64>>) -> Vec<f64> {
+    let add = |sum: Vec<f64>, map: Vec<f64>| sum.iter().zip(map).map(|(a, b)| a + b).collect();
+    maps.into_iter().reduce(add).unwrap_or_default()
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::channels::Channels;
+use super::channels::{Channels, sum};
 use super::ties::is_kernel;
 use crate::graph::{Graph, LayerId, Op};
 use crate::weights::Weights;
@@ -20,7 +20,7 @@ pub fn shifts(graph: &Graph, seen: &BTreeMap<LayerId, Channels>) -> Vec<Vec<f64>
     let taken_up = taken_up(graph);
     let mut shifts: Vec<Vec<f64>> = Vec::with_capacity(graph.layers.len());
     for (id, layer) in graph.layers.iter().enumerate() {
-        let mut inputs = layer.inputs.iter().map(|&input| shifts[input].clone());
+        let inputs = layer.inputs.iter().map(|&input| shifts[input].clone());
         let shift = match layer.op {
             _ if !taken_up[id] => vec![0.0; graph.shapes[id][2]],
             Op::Concat => inputs.flatten().collect(),
@@ -33,12 +33,7 @@ pub fn shifts(graph: &Graph, seen: &BTreeMap<LayerId, Channels>) -> Vec<Vec<f64>
                     .collect(),
                 None => vec![0.0; graph.shapes[id][2]],
             },
-            _ => {
-                let first = inputs.next().unwrap_or_default();
-                inputs.fold(first, |sum, term| {
-                    sum.iter().zip(term).map(|(a, b)| a + b).collect()
-                })
-            }
+            _ => sum(inputs),
         };
         shifts.push(shift);
     }
