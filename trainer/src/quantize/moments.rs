@@ -43,10 +43,7 @@ pub fn means(
             Some(stored) => kernel.patches(&stored.round(value), photos.len()),
             None => patches.shallow_clone(),
         };
-        Sums {
-            places: patches.size()[2] as f64,
-            of: [sum(&patches), sum(&stored)],
-        }
+        Sums::of_both(&patches, &stored)
     };
     let sums = add_up(float, photos, normalization, "means", &of)?;
     let means = sums.into_iter().map(|(id, sums)| {
@@ -119,6 +116,14 @@ fn sum(patches: &Tensor) -> Tensor {
 }
 
 impl Sums {
+    /// Of patches, and of the same as they are stored.
+    fn of_both(patches: &Tensor, stored: &Tensor) -> Sums {
+        Sums {
+            places: patches.size()[2] as f64,
+            of: [sum(patches), sum(stored)],
+        }
+    }
+
     /// Of patches and of their products.
     fn of_products(patches: &Tensor) -> Sums {
         Sums {
@@ -148,6 +153,26 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_are_those_of_all_batches() {
+        tch::manual_seed(4);
+        let patches = Tensor::randn([2, 3, 500], (Kind::Float, Device::Cpu)) + 2.0;
+        let halves = Activation {
+            scale: 0.5,
+            zero_point: 0,
+        };
+        let of = |from, count| {
+            let part = patches.narrow(2, from, count);
+            Sums::of_both(&part, &halves.round(&part))
+        };
+        let mut sums = of(0, 200);
+        sums.add(of(200, 300));
+        for (found, values) in sums.means().iter().zip([&patches, &halves.round(&patches)]) {
+            let wanted = values.mean_dim(2_i64, false, Kind::Double);
+            assert!((found - wanted).abs().max().double_value(&[]) < 1e-5);
+        }
+    }
 
     #[test]
     fn covariances_are_those_of_all_batches() {
