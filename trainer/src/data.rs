@@ -176,7 +176,20 @@ impl Dataset {
 
     /// At most `count` of the photos, spread evenly over all.
     pub fn take_evenly(&self, count: usize) -> Dataset {
-        let picked: Vec<usize> = evenly(self.len(), count).collect();
+        self.those(&evenly(self.len(), count).collect::<Vec<usize>>())
+    }
+
+    /// All but `count` of the photos, and those, spread evenly over all.
+    pub fn apart(&self, count: usize) -> [Dataset; 2] {
+        let taken: Vec<usize> = evenly(self.len(), count).collect();
+        let others = (0..self.len()).filter(|i| taken.binary_search(i).is_err());
+        [
+            self.those(&others.collect::<Vec<usize>>()),
+            self.those(&taken),
+        ]
+    }
+
+    fn those(&self, picked: &[usize]) -> Dataset {
         let index: Vec<i64> = picked.iter().map(|&i| i as i64).collect();
         let (pixels, targets) = self.pick(&Tensor::from_slice(&index), self.pixels.device());
         Dataset {
@@ -184,6 +197,18 @@ impl Dataset {
             targets,
             hashes: picked.iter().map(|&i| self.hashes[i]).collect(),
             paths: picked.iter().map(|&i| self.paths[i].clone()).collect(),
+        }
+    }
+
+    /// Photos of noise, `[n, height, width, 3]`.
+    #[cfg(test)]
+    pub(crate) fn noise(shape: [i64; 4]) -> Dataset {
+        let n = shape[0] as usize;
+        Dataset {
+            pixels: Tensor::randint(256, shape, (tch::Kind::Uint8, Device::Cpu)),
+            targets: Tensor::zeros([shape[0]], (tch::Kind::Int64, Device::Cpu)),
+            hashes: vec![[0; 32]; n],
+            paths: vec![PathBuf::new(); n],
         }
     }
 
@@ -304,6 +329,21 @@ pub fn check_classes(photos: &[Labelled], classes: &[String], what: &str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn photos_apart_are_all_photos() {
+        let all = Dataset::noise([10, 2, 2, 3]);
+        let [others, taken] = all.apart(3);
+        let pixels = |photos: &Dataset, at: usize| {
+            Vec::<u8>::try_from(photos.slice(at, at + 1).0.flatten(0, -1)).unwrap()
+        };
+        for (part, numbers) in [(taken, &[0, 3, 6][..]), (others, &[1, 2, 4, 5, 7, 8, 9])] {
+            assert_eq!(part.len(), numbers.len());
+            for (at, &number) in numbers.iter().enumerate() {
+                assert_eq!(pixels(&part, at), pixels(&all, number));
+            }
+        }
+    }
 
     #[test]
     fn labels_may_be_quoted_and_rows_must_be_whole() {

@@ -12,7 +12,7 @@ use super::observe::each_batch;
 use super::patches::Kernel;
 use crate::backbones::Normalization;
 use crate::data::Dataset;
-use crate::graph::{LayerId, Op};
+use crate::graph::{Graph, LayerId, Op};
 use crate::network::Network;
 
 /// Means of what a layer's kernels read, `[groups, in]`.
@@ -36,21 +36,42 @@ pub fn means(
     photos: &Dataset,
     normalization: Normalization,
 ) -> Result<AllMeans> {
-    let of = |input: LayerId, kernel: &Kernel, value: &Tensor| {
-        let patches = kernel.patches(value, photos.len());
-        // The photo is stored as it is. Rounded before each value stands in as many patches as a kernel has taps.
-        let stored = match activations.get(&input).filter(|_| input != 0) {
-            Some(stored) => kernel.patches(&stored.round(value), photos.len()),
-            None => patches.shallow_clone(),
-        };
-        Sums::of_both(&patches, &stored)
+    let readers = readers(float.graph());
+    // Kernels are linear: what they see of the mean photo is the mean of what they see.
+    let over_photos =
+        |x: &Tensor| x.sum_dim_intlist(0_i64, true, Kind::Double) / photos.len() as f64;
+    let mut maps: BTreeMap<LayerId, [Tensor; 2]> = BTreeMap::new();
+    let mut see = |id: LayerId, value: &Tensor| {
+        if readers.contains_key(&id) {
+            let exact = over_photos(value);
+            // The photo is stored as it is.
+            let stored = match activations.get(&id).filter(|_| id != 0) {
+                Some(stored) => over_photos(&stored.round(value)),
+                None => exact.shallow_clone(),
+            };
+            let both = match maps.remove(&id) {
+                Some([before, stored_before]) => [before + exact, stored_before + stored],
+                None => [exact, stored],
+            };
+            maps.insert(id, both);
+        }
+        Ok(())
     };
-    let sums = add_up(float, photos, normalization, "means", &of)?;
-    let means = sums.into_iter().map(|(id, sums)| {
-        let [exact, stored] = sums.means();
-        (id, Means { exact, stored })
+    each_batch(float, photos, normalization, "means", &mut see)?;
+    let of_reader = |reader: LayerId, maps: &[Tensor; 2]| {
+        let kernel = Kernel::of(float.graph(), reader);
+        let [exact, stored] = maps.each_ref().map(|map| {
+            let seen = kernel.everywhere(map);
+            let mean = seen.mean_dim(2_i64, false, Kind::Double);
+            mean.to_device(Device::Cpu)
+        });
+        (reader, Means { exact, stored })
+    };
+    let all = maps.iter().flat_map(|(id, maps)| {
+        let readers = readers[id].iter();
+        readers.map(move |&reader| of_reader(reader, maps))
     });
-    Ok(means.collect())
+    Ok(all.collect())
 }
 
 /// Covariances of what every layer with weights reads, over `photos`.
@@ -59,37 +80,13 @@ pub fn covariances(
     photos: &Dataset,
     normalization: Normalization,
 ) -> Result<Covariances> {
-    let of = |_: LayerId, kernel: &Kernel, value: &Tensor| {
-        Sums::of_products(&kernel.patches(value, photos.len()))
-    };
-    let sums = add_up(float, photos, normalization, "covariances", &of)?;
-    Ok(sums
-        .into_iter()
-        .map(|(id, sums)| (id, sums.covariance()))
-        .collect())
-}
-
-/// Adds up what `of` makes of the input of each layer with weights, by its number, its reader and parts of its value.
-fn add_up(
-    float: &Network,
-    photos: &Dataset,
-    normalization: Normalization,
-    what: &str,
-    of: &dyn Fn(LayerId, &Kernel, &Tensor) -> Sums,
-) -> Result<BTreeMap<LayerId, Sums>> {
-    let graph = float.graph();
-    let mut readers: BTreeMap<LayerId, Vec<LayerId>> = BTreeMap::new();
-    for (id, layer) in graph.layers.iter().enumerate() {
-        if matches!(layer.op, Op::Conv { .. } | Op::Dense { .. }) {
-            readers.entry(layer.inputs[0]).or_default().push(id);
-        }
-    }
+    let readers = readers(float.graph());
     let mut sums: BTreeMap<LayerId, Sums> = BTreeMap::new();
     let mut see = |id: LayerId, value: &Tensor| {
         for &reader in readers.get(&id).into_iter().flatten() {
-            let kernel = Kernel::of(graph, reader);
+            let kernel = Kernel::of(float.graph(), reader);
             for part in value.split(kernel.photos_at_once(value), 0) {
-                let new = of(id, &kernel, &part);
+                let new = Sums::of(&kernel.patches(&part, photos.len()));
                 match sums.get_mut(&reader) {
                     Some(sums) => sums.add(new),
                     None => {
@@ -100,77 +97,120 @@ fn add_up(
         }
         Ok(())
     };
-    each_batch(float, photos, normalization, what, &mut see)?;
-    Ok(sums)
+    each_batch(float, photos, normalization, "covariances", &mut see)?;
+    let covariances = sums.into_iter().map(|(id, sums)| (id, sums.covariance()));
+    Ok(covariances.collect())
 }
 
-/// Two sums over the places where kernels read.
+/// For each value the layers with weights that read it.
+fn readers(graph: &Graph) -> BTreeMap<LayerId, Vec<LayerId>> {
+    let mut readers: BTreeMap<LayerId, Vec<LayerId>> = BTreeMap::new();
+    for (id, layer) in graph.layers.iter().enumerate() {
+        if matches!(layer.op, Op::Conv { .. } | Op::Dense { .. }) {
+            readers.entry(layer.inputs[0]).or_default().push(id);
+        }
+    }
+    readers
+}
+
+/// Sums of patches and of their products, over the places where kernels read.
 struct Sums {
     places: f64,
-    of: [Tensor; 2],
-}
-
-/// Over the places of `[groups, in, places]`.
-fn sum(patches: &Tensor) -> Tensor {
-    patches.sum_dim_intlist(2_i64, false, Kind::Double)
+    patches: Tensor,
+    products: Tensor,
 }
 
 impl Sums {
-    /// Of patches, and of the same as they are stored.
-    fn of_both(patches: &Tensor, stored: &Tensor) -> Sums {
+    /// Over the places of `[groups, in, places]`.
+    fn of(patches: &Tensor) -> Sums {
         Sums {
             places: patches.size()[2] as f64,
-            of: [sum(patches), sum(stored)],
-        }
-    }
-
-    /// Of patches and of their products.
-    fn of_products(patches: &Tensor) -> Sums {
-        Sums {
-            places: patches.size()[2] as f64,
-            of: [sum(patches), patches.matmul(&patches.transpose(1, 2))],
+            patches: patches.sum_dim_intlist(2_i64, false, Kind::Double),
+            products: patches.matmul(&patches.transpose(1, 2)),
         }
     }
 
     fn add(&mut self, new: Sums) {
         self.places += new.places;
-        for (sum, new) in self.of.iter_mut().zip(new.of) {
-            *sum += new;
-        }
-    }
-
-    fn means(self) -> [Tensor; 2] {
-        self.of
-            .map(|sum| (sum / self.places).to_device(Device::Cpu))
+        self.patches += new.patches;
+        self.products += new.products;
     }
 
     fn covariance(self) -> Tensor {
-        let [mean, products] = self.means();
-        products - (mean.unsqueeze(2) * mean.unsqueeze(1)).to_kind(Kind::Float)
+        let mean = self.patches / self.places;
+        let around_mean = (mean.unsqueeze(2) * mean.unsqueeze(1)).to_kind(Kind::Float);
+        (self.products / self.places - around_mean).to_device(Device::Cpu)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbones::Backbone;
+    use crate::graph::{Connection, Padding};
+    use crate::network::{Mode, Precision};
+    use crate::train::measure::normalize;
+    use crate::weights::random;
 
+    /// Kernels of every kind that read rounded values, against patches of all photos at once.
     #[test]
-    fn means_are_those_of_all_batches() {
+    fn means_are_those_of_what_kernels_see() {
         tch::manual_seed(4);
-        let patches = Tensor::randn([2, 3, 500], (Kind::Float, Device::Cpu)) + 2.0;
-        let halves = Activation {
+        let photos = Dataset::noise([40, 9, 8, 3]);
+        let normalization = Backbone::MobileNetV1.normalization();
+        let mut graph = Graph::new([9, 8, 3]);
+        let conv = |connection, kernel, stride, padding| Op::Conv {
+            connection,
+            kernel,
+            stride,
+            padding,
+            bias: true,
+        };
+        let dense = Connection::Dense { filters: 4 };
+        let first = graph.push("first", conv(dense, 1, 1, Padding::default()), 0);
+        let padding = Padding::same([9, 8, 4], 3, 2);
+        graph.push(
+            "depthwise",
+            conv(Connection::Depthwise, 3, 2, padding),
+            first,
+        );
+        graph.push("dense", conv(dense, 3, 1, Padding::all(1)), first);
+        graph.push("pooled", Op::GlobalAveragePool, first);
+        let float = Network::new(
+            graph.clone(),
+            &random(&graph, 5),
+            Device::Cpu,
+            Precision::F32,
+        );
+        let float = float.unwrap();
+        let coarse = Activation {
             scale: 0.5,
-            zero_point: 0,
+            zero_point: 90,
         };
-        let of = |from, count| {
-            let part = patches.narrow(2, from, count);
-            Sums::of_both(&part, &halves.round(&part))
+        let activations = BTreeMap::from([(first, coarse)]);
+        let found = means(&float, &activations, &photos, normalization).unwrap();
+        assert_eq!(found.len(), 3);
+
+        let mut seen = BTreeMap::new();
+        let input = normalize(&photos.pixels, normalization);
+        let keep = |id: LayerId, value: Tensor| {
+            seen.insert(id, value.shallow_clone());
+            value
         };
-        let mut sums = of(0, 200);
-        sums.add(of(200, 300));
-        for (found, values) in sums.means().iter().zip([&patches, &halves.round(&patches)]) {
-            let wanted = values.mean_dim(2_i64, false, Kind::Double);
-            assert!((found - wanted).abs().max().double_value(&[]) < 1e-5);
+        tch::no_grad(|| float.forward_each(&input, Mode::Eval, keep)).unwrap();
+        for (&reader, means) in &found {
+            let input = graph.layers[reader].inputs[0];
+            let value = &seen[&input];
+            let stored = match input {
+                0 => value.shallow_clone(),
+                _ => coarse.round(value),
+            };
+            for (found, value) in [(&means.exact, value), (&means.stored, &stored)] {
+                let wanted = Kernel::of(&graph, reader).everywhere(value);
+                let wanted = wanted.mean_dim(2_i64, false, Kind::Double);
+                assert_eq!(found.size(), wanted.size());
+                assert!((found - wanted).abs().max().double_value(&[]) < 1e-5);
+            }
         }
     }
 
@@ -178,8 +218,8 @@ mod tests {
     fn covariances_are_those_of_all_batches() {
         tch::manual_seed(4);
         let patches = Tensor::randn([2, 3, 500], (Kind::Float, Device::Cpu)) + 2.0;
-        let mut sums = Sums::of_products(&patches.narrow(2, 0, 200));
-        sums.add(Sums::of_products(&patches.narrow(2, 200, 300)));
+        let mut sums = Sums::of(&patches.narrow(2, 0, 200));
+        sums.add(Sums::of(&patches.narrow(2, 200, 300)));
         let covariance = sums.covariance();
         assert_eq!(covariance.size(), [2, 3, 3]);
         for group in 0..2 {

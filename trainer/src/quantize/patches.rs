@@ -51,14 +51,23 @@ impl Kernel {
         (PATCH_BYTES / bytes.max(1)).max(1)
     }
 
-    /// What the kernels see of a batch of `photos` in all, `[groups, inputs of a kernel, places]`; of large maps not every
-    /// place.
+    /// What the kernels see of a batch, `[groups, inputs of a kernel, places]`.
+    pub fn everywhere(&self, x: &Tensor) -> Tensor {
+        self.grouped(x.size()[1], &self.columns(&pad(x, self.padding)))
+    }
+
+    /// As [`everywhere`](Self::everywhere), of a batch of `photos` in all; of large maps not every place.
     pub fn patches(&self, x: &Tensor, photos: usize) -> Tensor {
-        let (batch, channels) = (x.size()[0], x.size()[1]);
+        let channels = x.size()[1];
         let x = pad(x, self.padding);
         let steps = |size: i64| ((size - self.side) / self.stride + 1) as usize;
         let places = steps(x.size()[2]) * steps(x.size()[3]) * photos;
         let every = step(places.div_ceil(PLACES), steps(x.size()[3])) as i64;
+        self.grouped(channels, &self.columns(&x).slice(1, 0, None, every))
+    }
+
+    /// Of a padded batch, `[channels · taps, places]`.
+    fn columns(&self, x: &Tensor) -> Tensor {
         let columns = match self.side {
             1 => x
                 .slice(2, 0, None, self.stride)
@@ -66,11 +75,10 @@ impl Kernel {
                 .flatten(2, -1),
             side => x.im2col([side; 2], [1, 1], [0, 0], [self.stride; 2]),
         };
-        let places = columns.size()[2];
-        let columns = columns
-            .permute([1, 0, 2])
-            .reshape([-1, batch * places])
-            .slice(1, 0, None, every);
+        columns.permute([1, 0, 2]).flatten(1, 2)
+    }
+
+    fn grouped(&self, channels: i64, columns: &Tensor) -> Tensor {
         match self.depthwise {
             true => columns.reshape([channels, self.side * self.side, -1]),
             false => columns.unsqueeze(0),
