@@ -20,6 +20,32 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
     Ok((folded, folded_weights))
 }
 
+/// Lets the logits of a folded classifier have no mean: what they have in common is in no softmax, so nothing taught it
+/// anything, and a photo that is unlike all others can drive it far. Logits of before less their mean come out.
+pub fn centre_logits(graph: &Graph, weights: &mut Weights) -> Result<()> {
+    let output = &graph.layers[graph.output()];
+    ensure!(
+        matches!(output.op, Op::Dense { .. }),
+        "{} gives no logits: it is no dense layer",
+        output.name
+    );
+    for suffix in ["weight", "bias"] {
+        let name = format!("{}.{suffix}", output.name);
+        let array = weights.get_mut(&name);
+        let array = array.with_context(|| format!("{name} is missing"))?;
+        let classes = array.shape[0];
+        let inputs = array.data.len() / classes;
+        for input in 0..inputs {
+            let of_class = array.data.iter().skip(input).step_by(inputs);
+            let mean = of_class.map(|&value| f64::from(value)).sum::<f64>() / classes as f64;
+            for value in array.data.iter_mut().skip(input).step_by(inputs) {
+                *value = (f64::from(*value) - mean) as f32;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Rewrites the part of a network that the values of the layers `wanted` need. Gives with it where these values stand
 /// in the result.
 pub fn fold_to(
@@ -510,5 +536,26 @@ mod tests {
             ];
             assert_eq!(found, [convolutions, scales, pools], "{backbone}");
         }
+    }
+
+    #[test]
+    fn logits_lose_what_they_have_in_common() {
+        tch::manual_seed(6);
+        let graph = Backbone::MobileNetV1.classifier(64, 5, 0.0);
+        let (graph, weights) = fold(&graph, &random(&graph, 7)).unwrap();
+        let mut centred = weights.clone();
+        centre_logits(&graph, &mut centred).unwrap();
+        let photo = Tensor::rand([2, 64, 64, 3], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+        let logits = |weights: &Weights| {
+            let network = Network::new(graph.clone(), weights, Device::Cpu, Precision::F32);
+            let network = network.unwrap();
+            no_grad(|| network.forward(&photo, Mode::Eval).unwrap().flatten(1, -1))
+        };
+        let (before, after) = (logits(&weights), logits(&centred));
+        let mean = before.mean_dim(1_i64, true, Kind::Float);
+        let scale = before.abs().max().double_value(&[]);
+        assert!(mean.abs().max().double_value(&[]) > 0.01 * scale);
+        let apart = (before - mean - after).abs().max().double_value(&[]);
+        assert!(apart < 1e-5 * scale, "{apart} of {scale}");
     }
 }

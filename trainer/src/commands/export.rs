@@ -10,7 +10,6 @@ use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::{Backbone, HEAD};
 use etalase_trainer::export::float_model;
 use etalase_trainer::files;
-use etalase_trainer::fold::fold;
 use etalase_trainer::pretrained;
 use etalase_trainer::train::checkpoint::{Checkpoint, Description};
 use etalase_trainer::train::recipe::Recipe;
@@ -93,7 +92,7 @@ impl Export {
 
 /// The float model of a checkpoint.
 pub fn float_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
-    let (graph, weights) = fold(&checkpoint.graph()?, &checkpoint.weights)?;
+    let (graph, weights) = checkpoint.folded()?;
     let backbone = checkpoint.backbone()?;
     float_model(&graph, &weights, backbone.normalization(), backbone.name())
 }

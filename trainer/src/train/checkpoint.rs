@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::backbones::Backbone;
+use crate::fold::{centre_logits, fold};
 use crate::graph::Graph;
 use crate::weights::{self, Weights, shapes};
 
@@ -60,6 +61,13 @@ impl Checkpoint {
         Ok(self
             .backbone()?
             .classifier(preprocess.width as usize, classes.len(), recipe.dropout))
+    }
+
+    /// The network as it is exported and quantized: folded, its logits about their mean.
+    pub fn folded(&self) -> Result<(Graph, Weights)> {
+        let (graph, mut weights) = fold(&self.graph()?, &self.weights)?;
+        centre_logits(&graph, &mut weights)?;
+        Ok((graph, weights))
     }
 
     /// Writes the file, whole or not at all.
