@@ -148,14 +148,14 @@ fn the_report_tells_of_steps_layers_and_categories() {
     let report: Report = read_json(&report).unwrap();
     assert_eq!(report.calibration_photos, 10);
     assert_eq!(report.steps[0].step, "nearest level");
-    for step in ["feedback", "learned-rounding"] {
+    for step in ["feedback", "learned-rounding", "headroom 1.2"] {
         assert!(report.steps.iter().any(|gain| gain.step == step), "{step}");
     }
-    // What is kept is better than what was before.
+    // What is kept is better than what was before; headroom may cost a little.
     let kept: Vec<f64> = report
         .steps
         .iter()
-        .filter(|g| g.kept)
+        .filter(|g| g.kept && !g.step.starts_with("headroom"))
         .map(|g| g.signal_to_noise_db)
         .collect();
     assert!(kept.is_sorted() && kept.len() > 1, "{:?}", report.steps);
@@ -179,7 +179,7 @@ fn the_report_tells_of_steps_layers_and_categories() {
 fn a_budget_climbs_until_it_is_met() {
     let dir = tempfile::tempdir().unwrap();
     let mut folded = Folded::of(&checkpoint(|_| {})).unwrap();
-    let photos = photos(dir.path(), 20);
+    let photos = photos(dir.path(), 60);
     let mut photos = Dataset::load(&photos, &classes(), &preprocess(), "test").unwrap();
     let (graph, weights) = (folded.graph.clone(), &mut folded.weights);
     let head = format!("{}.bias", graph.layers[graph.output()].name);
@@ -209,7 +209,13 @@ fn a_budget_climbs_until_it_is_met() {
         without: without.to_vec(),
         ..plain.clone()
     };
-    let cheap = [Step::Correct, Step::Equalize, Step::Feedback, Step::Learn];
+    let cheap = [
+        Step::Correct,
+        Step::Equalize,
+        Step::Feedback,
+        Step::Learn,
+        Step::Headroom,
+    ];
     let unmeasured = folded.quantize(&photos, None, Device::Cpu, &budget(&Step::ALL));
     let unmeasured = unmeasured.err().unwrap().to_string();
     assert!(unmeasured.contains("no validation photos"), "{unmeasured}");
@@ -222,8 +228,9 @@ fn a_budget_climbs_until_it_is_met() {
         .iter()
         .find(|gain| gain.step == "fine-tuning")
         .unwrap();
+    // On photos that it has not learned from.
     assert!(
-        tuned.signal_to_noise_db > steps[0].signal_to_noise_db + 1.0,
+        tuned.signal_to_noise_db > steps[0].signal_to_noise_db + 0.5,
         "{steps:?}"
     );
     let allowed = 1.0 - (lost - 2.0) / 100.0;

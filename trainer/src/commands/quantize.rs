@@ -47,7 +47,7 @@ pub struct How {
     /// the logits least is taken for each tensor
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_values_t = Method::ALL)]
     ranges: Vec<Method>,
-    /// Steps that are not tried: bias-correction, equalization, feedback, learned-rounding, fine-tuning, float
+    /// Steps that are not tried: bias-correction, equalization, feedback, learned-rounding, headroom, fine-tuning, float
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     without: Vec<Step>,
     /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, the network is fine-tuned,

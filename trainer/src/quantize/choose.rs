@@ -1,8 +1,10 @@
 //! The range of each stored value: by one method, or by whichever method changes the logits least.
 //!
-//! What rounding one tensor does to the logits is, in first order, the gradient times the rounding error: for a random
-//! direction `v` of the logits, `v·J e` is a sum over the tensor, and its square's mean over directions and photos is the
-//! squared change of all logits (Hutchinson 1990's estimator). One backward pass serves all tensors and all methods.
+//! What storing one tensor does to the logits is, in first order, the gradient times the error: for a random direction `v`
+//! of the logits, `v·J e` is a sum over the tensor, and its square's mean over directions and photos is the squared change
+//! of all logits (Hutchinson 1990's estimator). One backward pass serves all tensors and all methods. What is clipped is
+//! taken so. Values are rounded independently of each other, so the square of their sum is the sum of squares on average,
+//! which scatters far less.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ use super::observe::Observed;
 use super::range::{Method, Range};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
-use crate::graph::{Graph, LayerId};
+use crate::graph::{Graph, LayerId, Op};
 use crate::network::{Mode, Network};
 use crate::progress;
 use crate::train::measure::normalize;
@@ -54,6 +56,18 @@ impl Choices {
     pub fn ranges(&self) -> BTreeMap<LayerId, Range> {
         let all = self.0.iter();
         all.map(|(&id, chosen)| (id, chosen.range)).collect()
+    }
+
+    /// With ranges wider by this factor, as far as values can go.
+    pub fn widened(&self, graph: &Graph, factor: f32) -> Choices {
+        let wider = |(&id, chosen): (&LayerId, &Chosen)| {
+            let mut range = chosen.range.share(factor);
+            if graph.layers[id].op == Op::Relu6 {
+                range.high = range.high.min(chosen.range.high.max(6.0));
+            }
+            (id, Chosen { range, ..*chosen })
+        };
+        Choices(self.0.iter().map(wider).collect())
     }
 
     /// All tensors, those that change the logits most first.
@@ -128,11 +142,15 @@ fn add_errors(
         for ((id, value), gradient) in values.iter().zip(&gradients) {
             let value = value.detach();
             for candidate in candidates.get_mut(id).into_iter().flatten() {
-                let rounding = Activation::covering(candidate.range).round(&value) - &value;
-                let change = (rounding * gradient).flatten(1, -1);
-                let change = change.sum_dim_intlist(1_i64, false, Kind::Double);
-                let squares = change.square().sum(Kind::Double).double_value(&[]);
-                candidate.logit_error += squares / logits as f64;
+                let stored = Activation::covering(candidate.range);
+                let [low, high] = stored.bounds();
+                let clipped = value.clamp(low, high);
+                let rounding = (stored.round(&value) - &clipped) * gradient;
+                let clipping = ((clipped - &value) * gradient).flatten(1, -1);
+                let clipping = clipping.sum_dim_intlist(1_i64, false, Kind::Double);
+                let squares =
+                    rounding.square().sum(Kind::Double) + clipping.square().sum(Kind::Double);
+                candidate.logit_error += squares.double_value(&[]) / logits as f64;
             }
         }
         bar.inc((to - from) as u64);
@@ -146,4 +164,36 @@ pub(super) fn photos_with_gradients(graph: &Graph, copies: usize, bytes: usize) 
     let shapes = graph.shapes.iter();
     let values: usize = shapes.map(|s| s.iter().product::<usize>()).sum();
     (bytes / (copies * values * size_of::<f32>()).max(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_widen_as_far_as_values_go() {
+        let mut graph = Graph::new([4, 4, 3]);
+        let clipped = graph.push("clipped", Op::Relu6, 0);
+        let open = graph.push("open", Op::Relu, clipped);
+        let both_sides = graph.push("pool", Op::GlobalAveragePool, open);
+        let chosen = |low, high| Chosen {
+            method: Method::Percentile,
+            range: Range { low, high },
+            logit_error: 0.5,
+        };
+        let plain = [
+            (clipped, chosen(0.0, 5.0)),
+            (open, chosen(0.5, 5.0)),
+            (both_sides, chosen(-2.0, 5.0)),
+        ];
+        let wider = Choices(plain.into()).widened(&graph, 2.0);
+        let wanted = [
+            (clipped, [0.0, 6.0]),
+            (open, [0.0, 10.0]),
+            (both_sides, [-4.0, 10.0]),
+        ];
+        for (id, [low, high]) in wanted {
+            assert_eq!(wider.get(id), Some(&chosen(low, high)));
+        }
+    }
 }

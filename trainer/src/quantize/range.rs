@@ -26,7 +26,7 @@ impl Range {
     }
 
     /// This share of it, zero included.
-    fn share(&self, share: f32) -> Range {
+    pub(super) fn share(&self, share: f32) -> Range {
         Range {
             low: self.low.min(0.0) * share,
             high: self.high.max(0.0) * share,

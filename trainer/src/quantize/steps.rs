@@ -1,11 +1,12 @@
 //! From a checkpoint and calibration photos to an int8 network, step by step; a step is kept where it pays.
 //!
 //! What costs a minute and nothing on the phone is always tried: bias correction, equalization, rounding with feedback,
-//! learned rounding. Each is judged by the logits of calibration photos, computed as a phone computes them, beside the
-//! float network's. A budget goes further where these are not enough: fine-tuning, and as the last resort values left in
+//! learned rounding, wider ranges. Each is judged by the logits of calibration photos that it is not made from, computed as
+//! a phone computes them, beside the float network's. A budget goes further where these are not enough: fine-tuning, and as the last resort values left in
 //! float.
 
 use std::fmt;
+use std::mem;
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
@@ -24,15 +25,20 @@ use super::{
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::export::int8_model;
-use crate::fold::fold;
 use crate::graph::Graph;
 use crate::network::{Network, Precision};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::measure::outputs;
 use crate::weights::Weights;
 
-/// Calibration photos by which steps are judged.
-const JUDGED: usize = 128;
+/// Of so many calibration photos one judges steps, which are made from the others.
+const ONE_JUDGES_OF: usize = 4;
+/// Photos that judge, at most.
+const JUDGES: usize = 128;
+/// How much wider than what was chosen ranges are tried.
+const HEADROOMS: [f32; 2] = [1.1, 1.2];
+/// Decibels that headroom may cost on the photos that judge: too few to have those in their midst that need it.
+const MOST_FOR_HEADROOM_DB: f64 = 0.3;
 /// Photos by which layers are looked at.
 const LOOKED_AT: usize = 32;
 /// A step that gains less than this many decibels is not kept.
@@ -51,6 +57,8 @@ pub enum Step {
     Feedback,
     /// Which of the two levels around each weight is taken is learned.
     Learn,
+    /// Ranges are wider than calibration photos ask for: others go beyond them.
+    Headroom,
     /// The int8 network learns the float network's logits. Only for a budget.
     FineTune,
     /// Single values stay in float. Only for a budget.
@@ -59,11 +67,12 @@ pub enum Step {
 
 impl Step {
     /// All of them, in their order.
-    pub const ALL: [Step; 6] = [
+    pub const ALL: [Step; 7] = [
         Step::Correct,
         Step::Equalize,
         Step::Feedback,
         Step::Learn,
+        Step::Headroom,
         Step::FineTune,
         Step::Float,
     ];
@@ -75,6 +84,7 @@ impl Step {
             Step::Equalize => "equalization",
             Step::Feedback => "feedback",
             Step::Learn => "learned-rounding",
+            Step::Headroom => "headroom",
             Step::FineTune => "fine-tuning",
             Step::Float => "float",
         }
@@ -164,7 +174,7 @@ pub struct Outcome {
 impl Folded {
     /// The folded network of a checkpoint.
     pub fn of(checkpoint: &Checkpoint) -> Result<Folded> {
-        let (graph, weights) = fold(&checkpoint.graph()?, &checkpoint.weights)?;
+        let (graph, weights) = checkpoint.folded()?;
         let backbone = checkpoint.backbone()?;
         Ok(Folded {
             graph,
@@ -191,12 +201,13 @@ impl Folded {
             "a largest drop of accuracy is asked for, and there are no validation photos to measure it on"
         );
         check_photos(&self.graph, photos, self.normalization)?;
-        let plain = self.prepare(self.weights.clone(), photos, device, options)?;
-        let judged = photos.take_evenly(JUDGED);
-        let judge = Judge::new(self, &plain.network, &judged)?;
+        let calibration_photos = photos.len();
+        let [photos, judges] = apart(photos);
+        let plain = self.prepare(self.weights.clone(), &photos, device, options)?;
+        let judge = Judge::new(self, &plain.network, &judges)?;
         let mut climb = Climb {
             folded: self,
-            photos,
+            photos: &photos,
             options,
             judge,
             gains: Vec::new(),
@@ -221,13 +232,13 @@ impl Folded {
             &prepared.network,
             &prepared.weights,
             &attempt.quantized,
-            &prepared.choices,
+            &prepared.levels.choices,
             &photos.take_evenly(LOOKED_AT),
             self.normalization,
         )?;
         Ok(Outcome {
             report: Report {
-                calibration_photos: photos.len(),
+                calibration_photos,
                 steps: climb.gains,
                 in_float: attempt.in_float,
                 layers: noise,
@@ -264,18 +275,41 @@ impl Folded {
             &observed,
             &options.ranges,
         )?;
-        let nearest = quantize(&self.graph, &weights, self.normalization, &choices.ranges())?;
-        let means = match options.tries(Step::Correct) {
-            true => means(&network, &nearest.activations, photos, self.normalization)?,
-            false => AllMeans::new(),
-        };
+        let levels = self.levels(&network, &weights, choices, photos, options)?;
         Ok(Prepared {
             network,
             weights,
+            levels,
+        })
+    }
+
+    /// What comes of these ranges.
+    fn levels(
+        &self,
+        network: &Network,
+        weights: &Weights,
+        choices: Choices,
+        photos: &Dataset,
+        options: &Options,
+    ) -> Result<Levels> {
+        let nearest = quantize(&self.graph, weights, self.normalization, &choices.ranges())?;
+        let means = match options.tries(Step::Correct) {
+            true => means(network, &nearest.activations, photos, self.normalization)?,
+            false => AllMeans::new(),
+        };
+        Ok(Levels {
             choices,
             nearest,
             means,
         })
+    }
+}
+
+/// Photos that steps are made from, and others to judge them by; of less than [`ONE_JUDGES_OF`] each does both.
+fn apart(photos: &Dataset) -> [Dataset; 2] {
+    match photos.len() / ONE_JUDGES_OF {
+        0 => [photos.len(); 2].map(|all| photos.take_evenly(all)),
+        judges => photos.apart(judges.min(JUDGES)),
     }
 }
 
@@ -291,6 +325,11 @@ enum Rounding<'a> {
 struct Prepared {
     network: Network,
     weights: Weights,
+    levels: Levels,
+}
+
+/// Ranges and what they make of a network.
+struct Levels {
     choices: Choices,
     /// Each weight rounded to the nearest level.
     nearest: Quantized,
@@ -301,7 +340,7 @@ struct Prepared {
 impl Prepared {
     /// The network in integers, its biases corrected or not.
     fn rounded(&self, rounding: Rounding, correct: bool) -> Result<Quantized> {
-        let (graph, mut quantized) = (self.network.graph(), self.nearest.clone());
+        let (graph, mut quantized) = (self.network.graph(), self.levels.nearest.clone());
         match rounding {
             Rounding::Nearest => (),
             Rounding::Feedback(covariances) => round_weights(graph, &mut quantized, covariances)?,
@@ -310,7 +349,7 @@ impl Prepared {
             }
         }
         if correct {
-            correct_biases(graph, &mut quantized, &self.means)?;
+            correct_biases(graph, &mut quantized, &self.levels.means)?;
         }
         Ok(quantized)
     }
@@ -438,23 +477,59 @@ impl Climb<'_> {
                 }
             }
         }
-        if [Step::Feedback, Step::Learn]
-            .iter()
-            .any(|&step| options.tries(step))
-        {
-            let normalization = self.folded.normalization;
-            let covariances = covariances(&prepared.network, self.photos, normalization)?;
-            for (step, rounding) in [
-                (Step::Feedback, Rounding::Feedback(&covariances)),
-                (Step::Learn, Rounding::Learned(&covariances)),
-            ] {
-                if options.tries(step) {
-                    let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
-                    (best, _) = self.better(step, best, new);
-                }
+        let mut rounding = Rounding::Nearest;
+        let steps = [Step::Feedback, Step::Learn].into_iter();
+        let steps: Vec<Step> = steps.filter(|&step| options.tries(step)).collect();
+        let covariances = match steps.is_empty() {
+            true => Covariances::new(),
+            false => covariances(&prepared.network, self.photos, self.folded.normalization)?,
+        };
+        for step in steps {
+            let this = match step {
+                Step::Learn => Rounding::Learned(&covariances),
+                _ => Rounding::Feedback(&covariances),
+            };
+            let new = self.judge.attempt(prepared.rounded(this, correct)?)?;
+            let kept;
+            (best, kept) = self.better(step, best, new);
+            if kept {
+                rounding = this;
             }
         }
+        if options.tries(Step::Headroom) {
+            best = self.widen(&mut prepared, rounding, best)?;
+        }
         Ok((prepared, best))
+    }
+
+    /// Widens ranges where that costs little.
+    fn widen(
+        &mut self,
+        prepared: &mut Prepared,
+        rounding: Rounding,
+        mut best: Attempt,
+    ) -> Result<Attempt> {
+        let chosen = prepared.levels.choices.clone();
+        let least = best.decibels - MOST_FOR_HEADROOM_DB;
+        let correct = self.options.tries(Step::Correct);
+        for factor in HEADROOMS {
+            let levels = self.folded.levels(
+                &prepared.network,
+                &prepared.weights,
+                chosen.widened(&self.folded.graph, factor),
+                self.photos,
+                self.options,
+            )?;
+            let before = mem::replace(&mut prepared.levels, levels);
+            let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+            let kept = new.decibels >= least;
+            self.note(format!("{} {factor}", Step::Headroom), &new, kept);
+            match kept {
+                true => best = new,
+                false => prepared.levels = before,
+            }
+        }
+        Ok(best)
     }
 
     /// Goes on until int8 costs at most `most` points of validation accuracy.
@@ -487,7 +562,7 @@ impl Climb<'_> {
                 (best, lost) = (new, new_lost);
             }
         }
-        let worst_first = prepared.choices.worst_first();
+        let worst_first = prepared.levels.choices.worst_first();
         let mut candidates = worst_first.into_iter().take(MOST_IN_FLOAT);
         while lost > most && self.options.tries(Step::Float) {
             let Some(id) = candidates.next() else { break };

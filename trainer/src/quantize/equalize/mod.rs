@@ -103,7 +103,7 @@ mod tests {
     use crate::quantize::stored::{scale_groups, stored_values};
     use crate::train::measure::outputs;
     use crate::weights::random;
-    use tch::{Device, Kind, Tensor};
+    use tch::Device;
 
     #[test]
     fn the_network_computes_the_same_with_channels_of_one_magnitude() {
