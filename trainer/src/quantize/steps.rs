@@ -319,6 +319,8 @@ enum Rounding<'a> {
     Nearest,
     Feedback(&'a Covariances),
     Learned(&'a Covariances),
+    /// As in a network of other ranges.
+    As(&'a Quantized),
 }
 
 /// A float network and what calibration knows of it.
@@ -346,6 +348,15 @@ impl Prepared {
             Rounding::Feedback(covariances) => round_weights(graph, &mut quantized, covariances)?,
             Rounding::Learned(covariances) => {
                 learn_rounding(graph, &mut quantized, covariances, self.network.device())?;
+            }
+            Rounding::As(other) => {
+                for (id, layer) in &mut quantized.layers {
+                    // A scale can be that of a bias, which is larger beside finer inputs.
+                    let other = other.layers.get(id);
+                    if let Some(other) = other.filter(|other| other.scales == layer.scales) {
+                        layer.weight.clone_from(&other.weight);
+                    }
+                }
             }
         }
         if correct {
@@ -477,38 +488,28 @@ impl Climb<'_> {
                 }
             }
         }
-        let mut rounding = Rounding::Nearest;
         let steps = [Step::Feedback, Step::Learn].into_iter();
         let steps: Vec<Step> = steps.filter(|&step| options.tries(step)).collect();
-        let covariances = match steps.is_empty() {
-            true => Covariances::new(),
-            false => covariances(&prepared.network, self.photos, self.folded.normalization)?,
-        };
-        for step in steps {
-            let this = match step {
-                Step::Learn => Rounding::Learned(&covariances),
-                _ => Rounding::Feedback(&covariances),
-            };
-            let new = self.judge.attempt(prepared.rounded(this, correct)?)?;
-            let kept;
-            (best, kept) = self.better(step, best, new);
-            if kept {
-                rounding = this;
+        if !steps.is_empty() {
+            let normalization = self.folded.normalization;
+            let covariances = covariances(&prepared.network, self.photos, normalization)?;
+            for step in steps {
+                let rounding = match step {
+                    Step::Learn => Rounding::Learned(&covariances),
+                    _ => Rounding::Feedback(&covariances),
+                };
+                let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+                (best, _) = self.better(step, best, new);
             }
         }
         if options.tries(Step::Headroom) {
-            best = self.widen(&mut prepared, rounding, best)?;
+            best = self.widen(&mut prepared, best)?;
         }
         Ok((prepared, best))
     }
 
     /// Widens ranges where that costs little.
-    fn widen(
-        &mut self,
-        prepared: &mut Prepared,
-        rounding: Rounding,
-        mut best: Attempt,
-    ) -> Result<Attempt> {
+    fn widen(&mut self, prepared: &mut Prepared, mut best: Attempt) -> Result<Attempt> {
         let chosen = prepared.levels.choices.clone();
         let least = best.decibels - MOST_FOR_HEADROOM_DB;
         let correct = self.options.tries(Step::Correct);
@@ -521,6 +522,7 @@ impl Climb<'_> {
                 self.options,
             )?;
             let before = mem::replace(&mut prepared.levels, levels);
+            let rounding = Rounding::As(&best.quantized);
             let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
             let kept = new.decibels >= least;
             self.note(format!("{} {factor}", Step::Headroom), &new, kept);
