@@ -5,8 +5,8 @@
 //! observed (`observe`), and of the ways to choose a range (`range`) the one that changes the logits least is taken
 //! (`choose`). Then come the steps, each kept where it pays (`steps`): what rounding does to the means of channels goes
 //! into the biases (`correct`), channels are brought to one magnitude where convolutions can take that up (`equalize`),
-//! weights are rounded by what kernels read (`moments`, `round`, `learn`), and where accuracy is still missing the int8 network
-//! learns from the float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no
+//! weights are rounded by what kernels read (`moments`, `round`, `learn`), ranges get headroom for photos that were not seen,
+//! and where accuracy is still missing the int8 network learns from the float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no
 //! convolution to go into. Where the error comes from is looked up layer by layer (`noise`, on the int8 network computed
 //! in f32, `simulate`), what is left of it by the logits (`compare`); both are written down (`report`).
 
