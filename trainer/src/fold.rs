@@ -20,8 +20,8 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
     Ok((folded, folded_weights))
 }
 
-/// Lets the logits of a folded classifier have no mean: what they have in common is in no softmax, so nothing taught it
-/// anything, and a photo that is unlike all others can drive it far. Logits of before less their mean come out.
+/// Rewrites a folded classifier to give its logits less their mean over the classes. Softmax is the same, so training does
+/// not hold the mean anywhere, and a photo that is unlike all others can drive it far.
 pub fn centre_logits(graph: &Graph, weights: &mut Weights) -> Result<()> {
     let output = &graph.layers[graph.output()];
     ensure!(

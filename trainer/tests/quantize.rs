@@ -11,6 +11,7 @@ use etalase::preprocess::Preprocess;
 use etalase_trainer::backbones::Backbone;
 use etalase_trainer::data::Dataset;
 use etalase_trainer::files::read_json;
+use etalase_trainer::fold::fold;
 use etalase_trainer::network::{Network, Precision};
 use etalase_trainer::quantize::{Folded, Method, Options, Report, Step, core_logits};
 use etalase_trainer::train::checkpoint::{Checkpoint, Description};
@@ -159,6 +160,14 @@ fn the_report_tells_of_steps_layers_and_categories() {
         .map(|g| g.signal_to_noise_db)
         .collect();
     assert!(kept.is_sorted() && kept.len() > 1, "{:?}", report.steps);
+    let headroom = report
+        .steps
+        .iter()
+        .filter(|g| g.step.starts_with("headroom"));
+    for gain in headroom.filter(|gain| gain.kept) {
+        let best = kept[kept.len() - 1];
+        assert!(gain.signal_to_noise_db >= best - 0.3, "{gain:?}");
+    }
     let layer = |name: &str| report.layers.iter().find(|l| l.layer == name).unwrap();
     let (conv, relu) = (layer("conv_pw_4"), layer("conv_pw_4_relu"));
     assert!(conv.weights_db.unwrap() > 30.0, "{conv:?}");
@@ -178,8 +187,13 @@ fn the_report_tells_of_steps_layers_and_categories() {
 #[test]
 fn a_budget_climbs_until_it_is_met() {
     let dir = tempfile::tempdir().unwrap();
-    let mut folded = Folded::of(&checkpoint(|_| {})).unwrap();
-    let photos = photos(dir.path(), 60);
+    let checkpoint = checkpoint(|_| {});
+    let mut folded = Folded::of(&checkpoint).unwrap();
+    // What logits have in common is lost too, so that there is more to gain.
+    folded.weights = fold(&checkpoint.graph().unwrap(), &checkpoint.weights)
+        .unwrap()
+        .1;
+    let photos = photos(dir.path(), 20);
     let mut photos = Dataset::load(&photos, &classes(), &preprocess(), "test").unwrap();
     let (graph, weights) = (folded.graph.clone(), &mut folded.weights);
     let head = format!("{}.bias", graph.layers[graph.output()].name);
@@ -230,7 +244,7 @@ fn a_budget_climbs_until_it_is_met() {
         .unwrap();
     // On photos that it has not learned from.
     assert!(
-        tuned.signal_to_noise_db > steps[0].signal_to_noise_db + 0.5,
+        tuned.signal_to_noise_db > steps[0].signal_to_noise_db + 1.0,
         "{steps:?}"
     );
     let allowed = 1.0 - (lost - 2.0) / 100.0;

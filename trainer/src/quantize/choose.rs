@@ -58,7 +58,7 @@ impl Choices {
         all.map(|(&id, chosen)| (id, chosen.range)).collect()
     }
 
-    /// With ranges wider by this factor, as far as values can go.
+    /// With ranges wider by this factor, as far as values can go; errors stay those of the ranges as they were chosen.
     pub fn widened(&self, graph: &Graph, factor: f32) -> Choices {
         let wider = |(&id, chosen): (&LayerId, &Chosen)| {
             let mut range = chosen.range.share(factor);

@@ -1,9 +1,9 @@
 //! From a checkpoint and calibration photos to an int8 network, step by step; a step is kept where it pays.
 //!
-//! What costs a minute and nothing on the phone is always tried: bias correction, equalization, rounding with feedback,
-//! learned rounding, wider ranges. Each is judged by the logits of calibration photos that it is not made from, computed as
-//! a phone computes them, beside the float network's. A budget goes further where these are not enough: fine-tuning, and as the last resort values left in
-//! float.
+//! What costs minutes and nothing on the phone is always tried: bias correction, equalization, rounding with feedback,
+//! learned rounding, wider ranges. Each is judged by the logits of calibration photos that it is not made from, computed
+//! as a phone computes them, beside the float network's. A budget goes further where these are not enough: fine-tuning,
+//! and as the last resort values left in float.
 
 use std::fmt;
 use std::mem;
