@@ -189,7 +189,8 @@ impl Dataset {
         ]
     }
 
-    fn those(&self, picked: &[usize]) -> Dataset {
+    /// These of the photos, in this order.
+    pub fn those(&self, picked: &[usize]) -> Dataset {
         let index: Vec<i64> = picked.iter().map(|&i| i as i64).collect();
         let (pixels, targets) = self.pick(&Tensor::from_slice(&index), self.pixels.device());
         Dataset {

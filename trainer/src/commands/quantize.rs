@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use etalase_trainer::data::{self, Dataset, Labelled};
 use etalase_trainer::files;
-use etalase_trainer::quantize::{Folded, Method, Options, Outcome, Report, Step};
+use etalase_trainer::quantize::{Folded, Method, Options, Outcome, Outlier, Report, Step};
 use etalase_trainer::train::checkpoint::Checkpoint;
 use tch::Device;
 
@@ -143,6 +143,14 @@ pub fn quantize(
 
 /// Says what the steps came to.
 pub fn tell(report: &Report) {
+    for outlier in &report.set_aside {
+        let Outlier {
+            photo,
+            layer,
+            times,
+        } = outlier;
+        eprintln!("{photo}: set aside: {layer} is {times:.0} times what other photos make it");
+    }
     for gain in &report.steps {
         let kept = if gain.kept { "" } else { ", not kept" };
         let decibels = gain.signal_to_noise_db;

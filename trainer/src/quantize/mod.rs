@@ -1,14 +1,15 @@
 //! Post-training static quantization of a folded network: int8 weights symmetric per output channel, u8 activations per
 //! tensor, i32 biases (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295).
 //!
-//! The photo itself is already u8. Every value that is stored (`stored`) gets a range from real photos: its values are
-//! observed (`observe`), and of the ways to choose a range (`range`) the one that changes the logits least is taken
-//! (`choose`). Then come the steps, each kept where it pays (`steps`): what rounding does to the means of channels goes
-//! into the biases (`correct`), channels are brought to one magnitude where convolutions can take that up (`equalize`),
-//! weights are rounded by what kernels read (`moments`, `round`, `learn`), ranges get headroom for photos that were not seen,
-//! and where accuracy is still missing the int8 network learns from the float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no
-//! convolution to go into. Where the error comes from is looked up layer by layer (`noise`, on the int8 network computed
-//! in f32, `simulate`), what is left of it by the logits (`compare`); both are written down (`report`).
+//! The photo itself is already u8. Every value that is stored (`stored`) gets a range from real photos, those that the
+//! network explodes at aside (`outliers`): its values are observed (`observe`), and of the ways to choose a range (`range`)
+//! the one that changes the logits least is taken (`choose`). Then come the steps, each kept where it pays (`steps`): what
+//! rounding does to the means of channels goes into the biases (`correct`), channels are brought to one magnitude where
+//! convolutions can take that up (`equalize`), weights are rounded by what kernels read (`moments`, `round`, `learn`),
+//! ranges get headroom for photos that were not seen, and where accuracy is still missing the int8 network learns from the
+//! float one (`finetune`). The logits stay f32, and so do the factors of batch norms that have no convolution to go into.
+//! Where the error comes from is looked up layer by layer (`noise`, on the int8 network computed in f32, `simulate`), what
+//! is left of it by the logits (`compare`); both are written down (`report`).
 
 mod choose;
 mod compare;
@@ -19,6 +20,7 @@ mod learn;
 mod moments;
 mod noise;
 mod observe;
+mod outliers;
 mod patches;
 mod range;
 mod report;
@@ -45,6 +47,7 @@ pub use learn::learn_rounding;
 pub use moments::{AllMeans, Covariances, Means, covariances, means};
 pub use noise::{LayerNoise, layers};
 pub use observe::{Observed, observe};
+pub use outliers::Outlier;
 pub use range::{Method, Range};
 pub use report::{Gain, QUANTIZATION, Report};
 pub use round::round_weights;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Comparison;
 use super::noise::LayerNoise;
+use super::outliers::Outlier;
 
 /// Name of the report in a run's folder.
 pub const QUANTIZATION: &str = "quantization.json";
@@ -13,6 +14,9 @@ pub const QUANTIZATION: &str = "quantization.json";
 pub struct Report {
     /// How many photos calibrated it.
     pub calibration_photos: usize,
+    /// Photos that were set aside before.
+    #[serde(default)]
+    pub set_aside: Vec<Outlier>,
     /// The steps in their order, each on top of those that were kept before.
     pub steps: Vec<Gain>,
     /// Values that are not stored as u8: what reads them computes in float.

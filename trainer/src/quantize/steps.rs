@@ -16,6 +16,7 @@ use super::choose::Choices;
 use super::compare::{Comparison, compare, core_logits};
 use super::moments::{AllMeans, Covariances, covariances, means};
 use super::observe::check_photos;
+use super::outliers::set_aside;
 use super::range::Method;
 use super::report::{Gain, Report};
 use super::{
@@ -201,8 +202,10 @@ impl Folded {
             "a largest drop of accuracy is asked for, and there are no validation photos to measure it on"
         );
         check_photos(&self.graph, photos, self.normalization)?;
+        let float = self.network(&self.weights, device)?;
+        let (photos, set_aside) = set_aside(&float, photos, self.normalization)?;
         let calibration_photos = photos.len();
-        let [photos, judges] = apart(photos);
+        let [photos, judges] = apart(&photos);
         let plain = self.prepare(self.weights.clone(), &photos, device, options)?;
         let judge = Judge::new(self, &plain.network, &judges)?;
         let mut climb = Climb {
@@ -214,11 +217,8 @@ impl Folded {
         };
         let (prepared, mut attempt) = climb.post_training(plain, device)?;
         let judge = match validation {
-            Some((photos, _)) => {
-                // Equalized before a ReLU6, the network clips values that no calibration photo has.
-                let float = self.network(&self.weights, device)?;
-                Some(Judge::new(self, &float, photos)?)
-            }
+            // Equalized before a ReLU6, the network clips values that no calibration photo has.
+            Some((photos, _)) => Some(Judge::new(self, &float, photos)?),
             None => None,
         };
         if let (Some(most), Some(judge)) = (options.max_drop, &judge) {
@@ -239,6 +239,7 @@ impl Folded {
         Ok(Outcome {
             report: Report {
                 calibration_photos,
+                set_aside,
                 steps: climb.gains,
                 in_float: attempt.in_float,
                 layers: noise,

@@ -27,6 +27,15 @@ pub fn section(report: &Report) -> Result<String> {
             report.calibration_photos
         )?;
     }
+    for outlier in &report.set_aside {
+        write!(
+            html,
+            "<p>Set aside for calibration: {}: {} is {:.0} times what other photos make it</p>",
+            escape(&outlier.photo),
+            escape(&outlier.layer),
+            outlier.times
+        )?;
+    }
     if !report.in_float.is_empty() {
         write!(
             html,
