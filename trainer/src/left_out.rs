@@ -14,7 +14,7 @@ use crate::data::Dataset;
 use crate::network::{Mode, Network};
 use crate::policy::{Known, class_means, familiarity};
 use crate::progress;
-use crate::train::measure::{BATCH, normalize};
+use crate::train::measure::{batch, normalize};
 
 /// Name of the figures in a folder.
 pub const LEAVE_ONE_CLASS_OUT: &str = "leave_one_class_out.json";
@@ -96,8 +96,9 @@ pub fn look(
     let bar = progress::bar(photos.len() as u64, what);
     let mut seen = Vec::with_capacity(photos.len());
     let rows = |tensor: &tch::Tensor| Vec::<Vec<f32>>::try_from(tensor.flatten(1, -1));
-    for from in (0..photos.len()).step_by(BATCH) {
-        let (pixels, classes) = photos.slice(from, (from + BATCH).min(photos.len()));
+    let batch = batch(network);
+    for from in (0..photos.len()).step_by(batch) {
+        let (pixels, classes) = photos.slice(from, (from + batch).min(photos.len()));
         let pixels = normalize(&pixels.to_device(network.device()), normalization);
         let (features, logits) = no_grad(|| {
             let features = network.trunk(&pixels)?;

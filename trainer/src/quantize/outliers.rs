@@ -111,7 +111,7 @@ mod tests {
         let normalization = Backbone::MobileNetV1.normalization();
         let faint = pixels.remainder(2) + i64::from(normalization.zero_point());
         let photos = noise.with_pixels(faint.to_kind(Kind::Uint8));
-        let _ = photos.pixels.get(7).copy_(&pixels.get(7));
+        photos.pixels.get(7).copy_(&pixels.get(7));
         let mut graph = Graph::new([4, 4, 3]);
         let conv = Op::Conv {
             connection: Connection::Dense { filters: 4 },

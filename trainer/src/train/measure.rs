@@ -3,15 +3,23 @@
 use anyhow::Result;
 use etalase::decision::softmax;
 use etalase::evaluation::{Evaluation, Metrics};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::network::{Mode, Network};
 use crate::progress;
 
-/// Photos a forward pass without gradients.
-pub(crate) const BATCH: usize = 64;
+/// Photos a forward pass without gradients. A GPU takes as long for few as for many and plans each shape anew: as many as
+/// its memory surely holds.
+pub(crate) fn batch(network: &Network) -> usize {
+    const MOST: usize = 512;
+    const BYTES: usize = 1 << 31;
+    match network.device() {
+        Device::Cpu => 64,
+        _ => (BYTES / (network.graph().peak_values() * size_of::<f32>()).max(1)).clamp(1, MOST),
+    }
+}
 
 /// Grey levels `[n, h, w, 3]` as the network reads them.
 pub fn normalize(pixels: &Tensor, normalization: Normalization) -> Tensor {
@@ -28,11 +36,12 @@ pub fn outputs(
 ) -> Result<Tensor> {
     let bar = progress::bar(photos.len() as u64, what);
     let mut all = Vec::new();
-    for from in (0..photos.len()).step_by(BATCH) {
-        let to = (from + BATCH).min(photos.len());
+    let batch = batch(network);
+    for from in (0..photos.len()).step_by(batch) {
+        let to = (from + batch).min(photos.len());
         let pixels = photos.slice(from, to).0.to_device(network.device());
         let output = no_grad(|| network.forward(&normalize(&pixels, normalization), Mode::Eval))?;
-        all.push(output.flatten(1, -1).to_device(tch::Device::Cpu));
+        all.push(output.flatten(1, -1).to_device(Device::Cpu));
         bar.inc((to - from) as u64);
     }
     bar.finish_and_clear();

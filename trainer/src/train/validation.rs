@@ -78,8 +78,9 @@ impl<'a> Validation<'a> {
 /// The network's outputs for all photos, `[n, outputs]` f32 on the CPU, from what its trunk made of them.
 fn from_views(views: &Views, epoch: usize, network: &Network, photos: usize) -> Result<Tensor> {
     let mut all = Vec::new();
-    for from in (0..photos).step_by(measure::BATCH) {
-        let to = (from + measure::BATCH).min(photos);
+    let batch = measure::batch(network);
+    for from in (0..photos).step_by(batch) {
+        let to = (from + batch).min(photos);
         let picked = Tensor::arange_start(from as i64, to as i64, (tch::Kind::Int64, Device::Cpu));
         let (values, _) = views.pick(epoch, &picked, network.device())?;
         let output = no_grad(|| network.rest(&values, Mode::Eval))?;
