@@ -149,7 +149,7 @@ fn the_report_tells_of_steps_layers_and_categories() {
     let report: Report = read_json(&report).unwrap();
     assert_eq!(report.calibration_photos, 10);
     assert_eq!(report.steps[0].step, "nearest level");
-    for step in ["feedback", "learned-rounding", "headroom 1.2"] {
+    for step in ["feedback", "learned-rounding", "headroom 1.1"] {
         assert!(report.steps.iter().any(|gain| gain.step == step), "{step}");
     }
     // What is kept is better than what was before; headroom may cost a little.

@@ -56,7 +56,7 @@ pub struct All {
     /// Name, labels, data and licences for the bundles, JSON; plain ones where not given
     #[arg(long, value_name = "FILE")]
     about: Option<PathBuf>,
-    /// Calibration photos, taken from the training photos; 512 where not given, and of networks of more than two thousand
+    /// Calibration photos, taken from the training photos; 1024 where not given, and of networks of more than two thousand
     /// million multiply-adds as many fewer as they are larger
     #[arg(long, value_name = "N")]
     calibration_photos: Option<usize>,

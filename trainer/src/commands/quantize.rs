@@ -21,7 +21,7 @@ pub struct Quantize {
     /// Calibration photos, a folder per class: the training photos
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// How many of them to use, spread evenly; 512 where not given, and of networks of more than two thousand million
+    /// How many of them to use, spread evenly; 1024 where not given, and of networks of more than two thousand million
     /// multiply-adds as many fewer as they are larger
     #[arg(long, value_name = "N")]
     photos: Option<usize>,
@@ -102,7 +102,7 @@ impl Quantize {
 }
 
 /// Calibration photos of a network that is not large.
-const CALIBRATION_PHOTOS: usize = 512;
+const CALIBRATION_PHOTOS: usize = 1024;
 /// Multiply-adds of a network that is large, in millions.
 const LARGE: usize = 2000;
 /// Calibration photos at least.

@@ -36,8 +36,8 @@ use crate::weights::Weights;
 const ONE_JUDGES_OF: usize = 4;
 /// Photos that judge, at most.
 const JUDGES: usize = 128;
-/// How much wider than what was chosen ranges are tried.
-const HEADROOMS: [f32; 2] = [1.1, 1.2];
+/// How much wider than what was chosen ranges are tried, one after the other while they are kept.
+const HEADROOMS: [f32; 5] = [1.1, 1.2, 1.4, 1.6, 2.0];
 /// Decibels that headroom may cost on the photos that judge: too few to have those in their midst that need it.
 const MOST_FOR_HEADROOM_DB: f64 = 0.3;
 /// Photos by which layers are looked at.
@@ -512,7 +512,7 @@ impl Climb<'_> {
     /// Widens ranges where that costs little.
     fn widen(&mut self, prepared: &mut Prepared, mut best: Attempt) -> Result<Attempt> {
         let chosen = prepared.levels.choices.clone();
-        let least = best.decibels - MOST_FOR_HEADROOM_DB;
+        let mut closest = best.decibels;
         let correct = self.options.tries(Step::Correct);
         for factor in HEADROOMS {
             let levels = self.folded.levels(
@@ -525,11 +525,17 @@ impl Climb<'_> {
             let before = mem::replace(&mut prepared.levels, levels);
             let rounding = Rounding::As(&best.quantized);
             let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
-            let kept = new.decibels >= least;
+            let kept = new.decibels >= closest - MOST_FOR_HEADROOM_DB;
             self.note(format!("{} {factor}", Step::Headroom), &new, kept);
             match kept {
-                true => best = new,
-                false => prepared.levels = before,
+                true => {
+                    closest = closest.max(new.decibels);
+                    best = new;
+                }
+                false => {
+                    prepared.levels = before;
+                    break;
+                }
             }
         }
         Ok(best)
