@@ -1,4 +1,4 @@
-//! Calibration photos that a network computes far larger values of than of all others.
+//! Calibration photos of which a network computes far larger values than of all others.
 //!
 //! A deep network can answer one photo in hundreds by values that are a hundred times what it has elsewhere, layer after
 //! layer, and still name a class. Ranges that hold such a photo leave the others a few levels, and what rounding does to
@@ -19,8 +19,8 @@ use crate::network::Network;
 
 /// The usual magnitude of a tensor is reached by all photos but one of so many.
 const ONE_OF: usize = 20;
-/// A photo that goes beyond the usual magnitude by this factor is set aside. Unusual photos of networks that quantize
-/// well reach 10, those that explode 80 to 200.
+/// A photo that goes beyond the usual magnitude by this factor is set aside. Photos that calibrate well reach 10, those
+/// that explode 22 to 200.
 const FAR: f32 = 16.0;
 
 /// A photo that says nothing of others, and why.
@@ -85,8 +85,9 @@ fn furthest(peaks: &BTreeMap<LayerId, Vec<f32>>, photos: usize) -> Vec<(LayerId,
         let usual = sorted[photos - 1 - photos / ONE_OF];
         // Of a value that most photos leave at zero nothing is usual.
         for (furthest, peak) in furthest.iter_mut().zip(peaks).filter(|_| usual > 0.0) {
+            // Infinite over infinite is not far; infinite over a usual value is, and JSON has no number for it.
             if peak / usual > furthest.1 {
-                *furthest = (id, peak / usual);
+                *furthest = (id, (peak / usual).min(f32::MAX));
             }
         }
     }
@@ -145,6 +146,16 @@ mod tests {
         assert_eq!(found[7], (4, 100.0));
         assert_eq!(found[8], (6, 1.5));
         assert_eq!(found[5], (4, 1.0));
+    }
+
+    #[test]
+    fn where_all_is_infinite_no_photo_is_far() {
+        let mut one = vec![1.0; 40];
+        one[3] = f32::INFINITY;
+        let all = vec![f32::INFINITY; 40];
+        let found = furthest(&BTreeMap::from([(0, all), (1, one)]), 40);
+        assert_eq!(found[3], (1, f32::MAX));
+        assert_eq!(found[4], (1, 1.0));
     }
 
     #[test]
