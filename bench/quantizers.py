@@ -13,7 +13,7 @@ judged on and those that calibrate ONNX Runtime; the trainer calibrates on the s
 run in ONNX Runtime without its optimizer: float arithmetic between roundings, on every CPU the same network.
 The trainer's must also pass onnx.checker, and etalase must name the same class as ONNX Runtime on 99 % of the photos:
 as it runs int8 models, optimized, on integer kernels. How often float arithmetic names the same class is told beside it:
-one sum in some ten thousand falls to the other side of a tie there, which the roundings of a deep network multiply.
+sums beside a tie fall to its other side there now and then, which the roundings of a deep network multiply.
 
 Left out: speed, and accuracy, which are `cargo xtask bench` and the trainer's report.
 """

@@ -164,6 +164,9 @@ fn the_report_tells_of_steps_layers_and_categories() {
         .steps
         .iter()
         .filter(|g| g.step.starts_with("headroom"));
+    // One that costs too much is the last.
+    let mut before = headroom.clone().rev().skip(1);
+    assert!(before.all(|gain| gain.kept), "{:?}", report.steps);
     for gain in headroom.filter(|gain| gain.kept) {
         let best = kept[kept.len() - 1];
         assert!(gain.signal_to_noise_db >= best - 0.3, "{gain:?}");
@@ -181,6 +184,35 @@ fn the_report_tells_of_steps_layers_and_categories() {
     assert_eq!((found.photos, found.categories.len()), (10, 2));
     let differ: usize = found.categories.iter().map(|row| row.differ).sum();
     assert_eq!(found.agreement, 1.0 - differ as f64 / 10.0);
+}
+
+#[test]
+fn a_photo_that_explodes_is_set_aside_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    // Without constants, values are as large as what is on a photo.
+    let checkpoint = checkpoint(|weights| {
+        for (name, array) in weights {
+            if name.ends_with("bias") || name.ends_with("running_mean") {
+                array.data.fill(0.0);
+            }
+        }
+    });
+    let folded = Folded::of(&checkpoint).unwrap();
+    let photos = photos(dir.path(), 12);
+    let photos = Dataset::load(&photos, &classes(), &preprocess(), "test").unwrap();
+    let grey = f64::from(folded.normalization.zero_point());
+    let faint = ((&photos.pixels.to_kind(Kind::Float) - grey) / 32.0 + grey).round();
+    let faint = photos.with_pixels(faint.to_kind(Kind::Uint8));
+    faint.pixels.get(3).copy_(&photos.pixels.get(3));
+    let options = Options::plain(Method::MinMax);
+    let outcome = folded
+        .quantize(&faint, None, Device::Cpu, &options)
+        .unwrap();
+    let [outlier] = &outcome.report.set_aside[..] else {
+        panic!("{:?}", outcome.report.set_aside);
+    };
+    assert_eq!(outlier.photo, photos.paths[3].display().to_string());
+    assert_eq!(outcome.report.calibration_photos, photos.len() - 1);
 }
 
 /// The float network is taken at its word, so that every photo which int8 names otherwise costs accuracy.

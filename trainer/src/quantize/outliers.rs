@@ -30,7 +30,7 @@ pub struct Outlier {
     pub photo: String,
     /// The layer where it is furthest from the others.
     pub layer: String,
-    /// Its largest magnitude there, over the largest of all photos but one of 20.
+    /// Its largest magnitude there, over the largest of the others but one in twenty.
     pub times: f32,
 }
 

@@ -31,7 +31,8 @@ internal class MemoryTest {
         // A leak raises every tenth; the allocator and the JVM go up and down, now and then by some MiB at once.
         val rises = ended.output.trim().split(' ').map { it.toInt() }.zipWithNext { before, after -> after - before }
         val median = rises.sorted()[rises.size / 2]
-        val most = maxOf(Setup.property("etalase.opens").toInt() / 10 / 2, PAGES_KIB)
+        // Half a KiB each, where there are enough of them to tell it from a few pages.
+        val most = maxOf(Setup.property("etalase.opens").toInt() / OpenAndClose.TENTHS / 2, PAGES_KIB)
         assertTrue(median < most, "memory in KiB after each tenth: ${ended.output}")
     }
 
@@ -43,7 +44,7 @@ internal class MemoryTest {
 
 /** Opens and closes a bundle's file so many times: OpenAndClose BUNDLE COUNT. Tells the KiB in use after each tenth. */
 internal object OpenAndClose {
-    private const val TENTHS = 10
+    const val TENTHS = 10
 
     private fun residentKiB(): Int {
         System.gc()
