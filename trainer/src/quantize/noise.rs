@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::Quantized;
-use super::choose::Choices;
+use super::choose::{Choices, Chosen};
 use super::simulate::{rounded_network, run_rounded};
 use crate::backbones::Normalization;
 use crate::data::Dataset;
@@ -122,7 +122,7 @@ pub fn layers(
             rounding_db: decibels(sums.signal, sums.rounding),
             cumulative_db: decibels(sums.signal, sums.cumulative),
             clipped: sums.outside / sums.values,
-            range: chosen.map(|chosen| chosen.method.name().to_owned()),
+            range: chosen.map(Chosen::way),
             logit_error: chosen.map(|chosen| chosen.logit_error),
         })
     };
