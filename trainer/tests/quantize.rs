@@ -169,7 +169,7 @@ fn the_report_tells_of_steps_layers_and_categories() {
     assert!(before.all(|gain| gain.kept), "{:?}", report.steps);
     for gain in headroom.filter(|gain| gain.kept) {
         let best = kept[kept.len() - 1];
-        assert!(gain.signal_to_noise_db >= best - 0.3, "{gain:?}");
+        assert!(gain.signal_to_noise_db >= best - 0.5, "{gain:?}");
     }
     let layer = |name: &str| report.layers.iter().find(|l| l.layer == name).unwrap();
     let (conv, relu) = (layer("conv_pw_4"), layer("conv_pw_4_relu"));

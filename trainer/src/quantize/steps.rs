@@ -9,7 +9,7 @@ use std::fmt;
 use std::mem;
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Tensor};
 
 use super::choose::Choices;
@@ -39,7 +39,7 @@ const JUDGES: usize = 128;
 /// How much wider than what was chosen ranges are tried, one after the other while they are kept.
 const HEADROOMS: [f32; 5] = [1.1, 1.2, 1.4, 1.6, 2.0];
 /// Decibels that headroom may cost on the photos that judge: too few to have those in their midst that need it.
-const MOST_FOR_HEADROOM_DB: f64 = 0.3;
+const MOST_FOR_HEADROOM_DB: f64 = 0.5;
 /// Photos by which layers are looked at.
 const LOOKED_AT: usize = 32;
 /// A step that gains less than this many decibels is not kept.
@@ -489,6 +489,8 @@ impl Climb<'_> {
                 }
             }
         }
+        // What is not kept now may be the better one for wider ranges: how errors meet is chance's to say.
+        let mut roundings = vec![best.quantized.clone()];
         let steps = [Step::Feedback, Step::Learn].into_iter();
         let steps: Vec<Step> = steps.filter(|&step| options.tries(step)).collect();
         if !steps.is_empty() {
@@ -500,20 +502,25 @@ impl Climb<'_> {
                     _ => Rounding::Feedback(&covariances),
                 };
                 let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+                roundings.push(new.quantized.clone());
                 (best, _) = self.better(step, best, new);
             }
         }
         if options.tries(Step::Headroom) {
-            best = self.widen(&mut prepared, best)?;
+            best = self.widen(&mut prepared, best, &roundings)?;
         }
         Ok((prepared, best))
     }
 
-    /// Widens ranges where that costs little.
-    fn widen(&mut self, prepared: &mut Prepared, mut best: Attempt) -> Result<Attempt> {
+    /// Widens ranges where that costs little, weights rounded as in one of `roundings`.
+    fn widen(
+        &mut self,
+        prepared: &mut Prepared,
+        mut best: Attempt,
+        roundings: &[Quantized],
+    ) -> Result<Attempt> {
         let chosen = prepared.levels.choices.clone();
         let mut closest = best.decibels;
-        let correct = self.options.tries(Step::Correct);
         for factor in HEADROOMS {
             let levels = self.folded.levels(
                 &prepared.network,
@@ -523,8 +530,7 @@ impl Climb<'_> {
                 self.options,
             )?;
             let before = mem::replace(&mut prepared.levels, levels);
-            let rounding = Rounding::As(&best.quantized);
-            let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
+            let new = self.closest(prepared, roundings)?;
             let kept = new.decibels >= closest - MOST_FOR_HEADROOM_DB;
             self.note(format!("{} {factor}", Step::Headroom), &new, kept);
             match kept {
@@ -539,6 +545,23 @@ impl Climb<'_> {
             }
         }
         Ok(best)
+    }
+
+    /// The best of a network's roundings.
+    fn closest(&self, prepared: &Prepared, roundings: &[Quantized]) -> Result<Attempt> {
+        let correct = self.options.tries(Step::Correct);
+        let mut closest: Option<Attempt> = None;
+        for rounding in roundings {
+            let new = prepared.rounded(Rounding::As(rounding), correct)?;
+            let new = self.judge.attempt(new)?;
+            if closest
+                .as_ref()
+                .is_none_or(|old| new.decibels > old.decibels)
+            {
+                closest = Some(new);
+            }
+        }
+        closest.context("a network without a rounding")
     }
 
     /// Goes on until int8 costs at most `most` points of validation accuracy.
@@ -594,5 +617,50 @@ impl Climb<'_> {
                 .join(", ")
         );
         Ok(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::Backbone;
+    use crate::fold::fold;
+    use crate::weights::random;
+
+    #[test]
+    fn of_several_roundings_the_closest_is_taken() {
+        tch::manual_seed(5);
+        let backbone = Backbone::MobileNetV1;
+        let graph = backbone.classifier(32, 3, 0.0);
+        let (graph, weights) = fold(&graph, &random(&graph, 3)).unwrap();
+        let folded = Folded {
+            graph,
+            weights: weights.clone(),
+            normalization: backbone.normalization(),
+            name: backbone.name().to_owned(),
+        };
+        let (photos, options) = (Dataset::noise([8, 32, 32, 3]), Options::default());
+        let prepared = folded
+            .prepare(weights, &photos, Device::Cpu, &options)
+            .unwrap();
+        let climb = Climb {
+            folded: &folded,
+            photos: &photos,
+            options: &options,
+            judge: Judge::new(&folded, &prepared.network, &photos).unwrap(),
+            gains: Vec::new(),
+        };
+        let near = prepared.rounded(Rounding::Nearest, true).unwrap();
+        let mut far = near.clone();
+        for layer in far.layers.values_mut() {
+            for weight in &mut layer.weight {
+                *weight /= 8;
+                *weight *= 8;
+            }
+        }
+        for roundings in [[near.clone(), far.clone()], [far, near.clone()]] {
+            let closest = climb.closest(&prepared, &roundings).unwrap();
+            assert!(closest.quantized == near);
+        }
     }
 }
