@@ -102,10 +102,10 @@ impl Choices {
         Choices(candidates.into_iter().filter_map(least).collect())
     }
 
-    /// With ranges wider by this factor, as far as values can go; errors stay those of the ranges as they were chosen.
-    pub fn widened(&self, graph: &Graph, factor: f32) -> Choices {
+    /// With ranges wider by a factor each, as far as values can go; errors stay those of the ranges as they were chosen.
+    pub fn widened(&self, graph: &Graph, factor: impl Fn(LayerId) -> f32) -> Choices {
         let wider = |(&id, chosen): (&LayerId, &Chosen)| {
-            let mut range = chosen.range.share(factor);
+            let mut range = chosen.range.share(factor(id));
             if graph.layers[id].op == Op::Relu6 {
                 range.high = range.high.min(chosen.range.high.max(6.0));
             }
@@ -292,7 +292,7 @@ mod tests {
             (open, chosen(0.5, 5.0)),
             (both_sides, chosen(-2.0, 5.0)),
         ];
-        let wider = Choices(plain.into()).widened(&graph, 2.0);
+        let wider = Choices(plain.into()).widened(&graph, |_| 2.0);
         let wanted = [
             (clipped, [0.0, 6.0]),
             (open, [0.0, 10.0]),

@@ -2,7 +2,8 @@
 //!
 //! A deep network can answer one photo in hundreds by values that are a hundred times what it has elsewhere, layer after
 //! layer, and still name a class. Ranges that hold such a photo leave the others a few levels, and what rounding does to
-//! means and magnitudes would be that photo's alone. It is set aside, and the report names it.
+//! means and magnitudes would be that photo's alone. It is set aside, and the report names it. Where it explodes is kept in mind:
+//! others will too, and where ranges get headroom these get more.
 
 use std::collections::BTreeMap;
 
@@ -34,12 +35,22 @@ pub struct Outlier {
     pub times: f32,
 }
 
-/// The photos to calibrate on, and those that are set aside.
+/// Photos with those set aside that explode.
+pub struct SetAside {
+    /// The photos to calibrate on.
+    pub usual: Dataset,
+    /// The others.
+    pub outliers: Vec<Outlier>,
+    /// How far these go beyond the usual magnitude of each stored value, where they do.
+    pub beyond: BTreeMap<LayerId, f32>,
+}
+
+/// Sets photos aside.
 pub fn set_aside(
     network: &Network,
     photos: &Dataset,
     normalization: Normalization,
-) -> Result<(Dataset, Vec<Outlier>)> {
+) -> Result<SetAside> {
     let peaks = peaks(network, photos, normalization)?;
     let far: BTreeMap<usize, (LayerId, f32)> = furthest(&peaks, photos.len())
         .into_iter()
@@ -53,7 +64,23 @@ pub fn set_aside(
     };
     let outliers = far.iter().map(outlier).collect();
     let usual = (0..photos.len()).filter(|at| !far.contains_key(at));
-    Ok((photos.those(&usual.collect::<Vec<usize>>()), outliers))
+    let beyond = |(&id, peaks): (&LayerId, &Vec<f32>)| {
+        let outermost = far.keys().map(|&at| peaks[at]).reduce(f32::max)?;
+        let times = outermost / usual_magnitude(peaks);
+        (times.is_finite() && times > 1.0).then_some((id, times))
+    };
+    Ok(SetAside {
+        usual: photos.those(&usual.collect::<Vec<usize>>()),
+        outliers,
+        beyond: peaks.iter().filter_map(beyond).collect(),
+    })
+}
+
+/// What all photos but one of [`ONE_OF`] stay within.
+fn usual_magnitude(peaks: &[f32]) -> f32 {
+    let mut sorted = peaks.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    sorted[peaks.len() - 1 - peaks.len() / ONE_OF]
 }
 
 /// The largest magnitude of each stored value on each photo.
@@ -80,9 +107,7 @@ fn peaks(
 fn furthest(peaks: &BTreeMap<LayerId, Vec<f32>>, photos: usize) -> Vec<(LayerId, f32)> {
     let mut furthest = vec![(0, 0.0); photos];
     for (&id, peaks) in peaks {
-        let mut sorted = peaks.clone();
-        sorted.sort_by(f32::total_cmp);
-        let usual = sorted[photos - 1 - photos / ONE_OF];
+        let usual = usual_magnitude(peaks);
         // Of a value that most photos leave at zero nothing is usual.
         for (furthest, peak) in furthest.iter_mut().zip(peaks).filter(|_| usual > 0.0) {
             // Infinite over infinite is not far; infinite over a usual value is, and JSON has no number for it.
@@ -126,11 +151,16 @@ mod tests {
         graph.push("last", Op::GlobalAveragePool, 2);
         let weights = random(&graph, 1);
         let network = Network::new(graph, &weights, Device::Cpu, Precision::F32).unwrap();
-        let (usual, outliers) = set_aside(&network, &photos, normalization).unwrap();
-        assert_eq!(usual.len(), 39);
-        assert_eq!(outliers.len(), 1);
-        assert_eq!(outliers[0].layer, "relu");
-        assert!(outliers[0].times > FAR);
+        let apart = set_aside(&network, &photos, normalization).unwrap();
+        assert_eq!(apart.usual.len(), 39);
+        assert_eq!(apart.outliers.len(), 1);
+        assert_eq!(apart.outliers[0].layer, "relu");
+        assert!(apart.outliers[0].times > FAR);
+        let furthest = apart.beyond.values().copied().fold(0.0, f32::max);
+        assert_eq!(furthest, apart.outliers[0].times);
+        // Without it there is nothing to go beyond.
+        let again = set_aside(&network, &apart.usual, normalization).unwrap();
+        assert!(again.outliers.is_empty() && again.beyond.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! as a phone computes them, beside the float network's. A budget goes further where these are not enough: fine-tuning,
 //! and as the last resort values left in float.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::str::FromStr;
@@ -26,7 +27,7 @@ use super::{
 use crate::backbones::Normalization;
 use crate::data::Dataset;
 use crate::export::int8_model;
-use crate::graph::Graph;
+use crate::graph::{Graph, LayerId};
 use crate::network::{Network, Precision};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::measure::outputs;
@@ -40,6 +41,9 @@ const JUDGES: usize = 128;
 const HEADROOMS: [f32; 5] = [1.1, 1.2, 1.4, 1.6, 2.0];
 /// Decibels that headroom may cost on the photos that judge: too few to have those in their midst that need it.
 const MOST_FOR_HEADROOM_DB: f64 = 0.5;
+/// Where photos that were set aside go beyond others by more than this factor, headroom is more by a power of it.
+const EXPLODES: f32 = 2.0;
+const POWER_OF_EXPLOSION: f32 = 0.3;
 /// Photos by which layers are looked at.
 const LOOKED_AT: usize = 32;
 /// A step that gains less than this many decibels is not kept.
@@ -203,9 +207,9 @@ impl Folded {
         );
         check_photos(&self.graph, photos, self.normalization)?;
         let float = self.network(&self.weights, device)?;
-        let (photos, set_aside) = set_aside(&float, photos, self.normalization)?;
-        let calibration_photos = photos.len();
-        let [photos, judges] = apart(&photos);
+        let set_aside = set_aside(&float, photos, self.normalization)?;
+        let calibration_photos = set_aside.usual.len();
+        let [photos, judges] = apart(&set_aside.usual);
         let plain = self.prepare(self.weights.clone(), &photos, device, options)?;
         let judge = Judge::new(self, &plain.network, &judges)?;
         let mut climb = Climb {
@@ -213,6 +217,7 @@ impl Folded {
             photos: &photos,
             options,
             judge,
+            beyond: set_aside.beyond,
             gains: Vec::new(),
         };
         let (prepared, mut attempt) = climb.post_training(plain, device)?;
@@ -239,7 +244,7 @@ impl Folded {
         Ok(Outcome {
             report: Report {
                 calibration_photos,
-                set_aside,
+                set_aside: set_aside.outliers,
                 steps: climb.gains,
                 in_float: attempt.in_float,
                 layers: noise,
@@ -311,6 +316,15 @@ fn apart(photos: &Dataset) -> [Dataset; 2] {
     match photos.len() / ONE_JUDGES_OF {
         0 => [photos.len(); 2].map(|all| photos.take_evenly(all)),
         judges => photos.apart(judges.min(JUDGES)),
+    }
+}
+
+/// By how much a range is widened when others are by `factor`. `beyond`: how many times the usual magnitude photos have
+/// there that were set aside.
+fn headroom(factor: f32, beyond: Option<f32>) -> f32 {
+    match beyond {
+        Some(times) if times > EXPLODES => factor * times.powf(POWER_OF_EXPLOSION),
+        _ => factor,
     }
 }
 
@@ -432,6 +446,8 @@ struct Climb<'a> {
     photos: &'a Dataset,
     options: &'a Options,
     judge: Judge<'a>,
+    /// How far photos that were set aside go beyond others, by value.
+    beyond: BTreeMap<LayerId, f32>,
     gains: Vec<Gain>,
 }
 
@@ -522,10 +538,11 @@ impl Climb<'_> {
         let chosen = prepared.levels.choices.clone();
         let mut closest = best.decibels;
         for factor in HEADROOMS {
+            let wider = |id| headroom(factor, self.beyond.get(&id).copied());
             let levels = self.folded.levels(
                 &prepared.network,
                 &prepared.weights,
-                chosen.widened(&self.folded.graph, factor),
+                chosen.widened(&self.folded.graph, wider),
                 self.photos,
                 self.options,
             )?;
@@ -628,6 +645,13 @@ mod tests {
     use crate::weights::random;
 
     #[test]
+    fn where_photos_explode_ranges_get_more_headroom() {
+        assert_eq!(headroom(1.2, None), 1.2);
+        assert_eq!(headroom(1.2, Some(1.9)), 1.2);
+        assert!((3.9..4.1).contains(&headroom(1.0, Some(100.0))));
+    }
+
+    #[test]
     fn of_several_roundings_the_closest_is_taken() {
         tch::manual_seed(5);
         let backbone = Backbone::MobileNetV1;
@@ -648,6 +672,7 @@ mod tests {
             photos: &photos,
             options: &options,
             judge: Judge::new(&folded, &prepared.network, &photos).unwrap(),
+            beyond: BTreeMap::new(),
             gains: Vec::new(),
         };
         let near = prepared.rounded(Rounding::Nearest, true).unwrap();
