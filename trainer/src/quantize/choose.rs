@@ -5,7 +5,7 @@
 //!
 //! What storing one tensor does to the logits is, in first order, the gradient times the error: for a random direction `v`
 //! of the logits, `v·J e` is a sum over the tensor, and its square's mean over directions and photos is the squared change
-//! of all logits (Hutchinson 1990's estimator). One backward pass serves all tensors and all methods. What is clipped is
+//! of all logits (Hutchinson 1990's estimator). One backward pass serves all tensors and all candidates. What is clipped is
 //! taken so. Values are rounded independently of each other, so the square of their sum is the sum of squares on average,
 //! which scatters far less.
 
