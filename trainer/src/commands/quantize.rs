@@ -50,8 +50,8 @@ pub struct How {
     /// Steps that are not tried: bias-correction, equalization, feedback, learned-rounding, headroom, fine-tuning, float
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     without: Vec<Step>,
-    /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, the network is fine-tuned,
-    /// and as the last resort single values stay in float
+    /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, others are taken that
+    /// calibration photos found as good, the network is fine-tuned, and as the last resort single values stay in float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
 }
@@ -152,9 +152,9 @@ pub fn tell(report: &Report) {
         eprintln!("{photo}: set aside: {layer} is {times:.0} times what other photos make it");
     }
     for gain in &report.steps {
-        let kept = if gain.kept { "" } else { ", not kept" };
-        let decibels = gain.signal_to_noise_db;
-        eprintln!("{}: {decibels:.1} dB{kept}", gain.step);
+        let decibels = format!("{:.1} dB", gain.signal_to_noise_db);
+        let came_to = [vec![decibels], gain.remarks()].concat().join(", ");
+        eprintln!("{}: {came_to}", gain.step);
     }
     if !report.in_float.is_empty() {
         eprintln!("left in float: {}", report.in_float.join(", "));

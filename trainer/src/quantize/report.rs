@@ -34,6 +34,21 @@ pub struct Gain {
     pub step: String,
     /// Of the logits of calibration photos, with it and all steps kept before.
     pub signal_to_noise_db: f64,
+    /// Points of validation accuracy that int8 costs with it, where a budget asked.
+    #[serde(default)]
+    pub points_lost: Option<f64>,
     /// Whether it was kept.
     pub kept: bool,
+}
+
+impl Gain {
+    /// What else there is to say, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        let lost = self.points_lost.map(|points| match points < 0.0 {
+            true => format!("{:.1} points won", -points),
+            false => format!("{points:.1} points lost"),
+        });
+        let kept = (!self.kept).then(|| "not kept".to_owned());
+        lost.into_iter().chain(kept).collect()
+    }
 }

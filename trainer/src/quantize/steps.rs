@@ -2,8 +2,8 @@
 //!
 //! What costs minutes and nothing on the phone is always tried: bias correction, equalization, rounding with feedback,
 //! learned rounding, wider ranges. Each is judged by the logits of calibration photos that it is not made from, computed
-//! as a phone computes them, beside the float network's. A budget goes further where these are not enough: fine-tuning,
-//! and as the last resort values left in float.
+//! as a phone computes them, beside the float network's. A budget goes further where these are not enough: to what judges
+//! found as good, to fine-tuning, and as the last resort to values left in float.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +41,8 @@ const JUDGES: usize = 128;
 const HEADROOMS: [f32; 5] = [1.1, 1.2, 1.4, 1.6, 2.0];
 /// Decibels that headroom may cost on the photos that judge: too few to have those in their midst that need it.
 const MOST_FOR_HEADROOM_DB: f64 = 0.5;
+/// Networks that judges find no further apart may be the other way round on other photos.
+const AS_GOOD_DB: f64 = 0.5;
 /// Where photos that were set aside go beyond others by more than this factor, headroom is more by a power of it.
 const EXPLODES: f32 = 2.0;
 const POWER_OF_EXPLOSION: f32 = 0.3;
@@ -48,6 +50,8 @@ const POWER_OF_EXPLOSION: f32 = 0.3;
 const LOOKED_AT: usize = 32;
 /// A step that gains less than this many decibels is not kept.
 const LEAST_GAIN_DB: f64 = 0.1;
+/// How reports name the network before any step, and this rounding.
+const NEAREST: &str = "nearest level";
 /// Values that may be left in float.
 const MOST_IN_FLOAT: usize = 8;
 
@@ -219,6 +223,7 @@ impl Folded {
             judge,
             beyond: set_aside.beyond,
             gains: Vec::new(),
+            spare: Vec::new(),
         };
         let (prepared, mut attempt) = climb.post_training(plain, device)?;
         let judge = match validation {
@@ -419,10 +424,11 @@ impl<'a> Judge<'a> {
         })
     }
 
-    fn attempt(&self, quantized: Quantized) -> Result<Attempt> {
+    fn attempt(&self, step: impl Into<String>, quantized: Quantized) -> Result<Attempt> {
         let model = self.folded.model(&quantized)?;
         let decibels = self.compare(&model)?.signal_to_noise_db;
         Ok(Attempt {
+            step: step.into(),
             quantized,
             model,
             decibels,
@@ -433,6 +439,8 @@ impl<'a> Judge<'a> {
 
 /// An int8 network and how good it is.
 struct Attempt {
+    /// The last step, as the report names it.
+    step: String,
     quantized: Quantized,
     model: Vec<u8>,
     decibels: f64,
@@ -449,42 +457,58 @@ struct Climb<'a> {
     /// How far photos that were set aside go beyond others, by value.
     beyond: BTreeMap<LayerId, f32>,
     gains: Vec<Gain>,
+    /// What else was made of the network that is quantized, for a budget.
+    spare: Vec<Attempt>,
 }
 
 impl Climb<'_> {
     /// Writes down what a step came to.
-    fn note(&mut self, step: String, attempt: &Attempt, kept: bool) {
+    fn note(&mut self, attempt: &Attempt, kept: bool) {
         self.gains.push(Gain {
-            step,
+            step: attempt.step.clone(),
             signal_to_noise_db: attempt.decibels,
+            points_lost: None,
             kept,
         });
     }
 
-    /// The better of two, and whether that is the new one.
-    fn better(&mut self, step: Step, best: Attempt, new: Attempt) -> (Attempt, bool) {
+    /// Writes down what a step of a budget came to.
+    fn note_lost(&mut self, attempt: &Attempt, points: f64, kept: bool) {
+        self.note(attempt, kept);
+        if let Some(gain) = self.gains.last_mut() {
+            gain.points_lost = Some(points);
+        }
+    }
+
+    /// The better of two, whether that is the new one, and the other.
+    fn better(&mut self, best: Attempt, new: Attempt) -> (Attempt, bool, Attempt) {
         let kept = new.decibels >= best.decibels + LEAST_GAIN_DB;
-        self.note(step.to_string(), &new, kept);
+        self.note(&new, kept);
         match kept {
-            true => (new, true),
-            false => (best, false),
+            true => (new, true, best),
+            false => (best, false, new),
+        }
+    }
+
+    /// Puts by what is not taken, where a budget may come back to it.
+    fn put_by(&mut self, attempt: Attempt) {
+        if self.options.max_drop.is_some() {
+            self.spare.push(attempt);
         }
     }
 
     /// What costs nothing but time.
     fn post_training(&mut self, plain: Prepared, device: Device) -> Result<(Prepared, Attempt)> {
         let (mut prepared, options) = (plain, self.options);
-        let mut best = self
-            .judge
-            .attempt(prepared.rounded(Rounding::Nearest, false)?)?;
-        self.note("nearest level".to_owned(), &best, true);
+        let plain = prepared.rounded(Rounding::Nearest, false)?;
+        let mut best = self.judge.attempt(NEAREST, plain)?;
+        self.note(&best, true);
         // Where it gains nothing by itself it may behind what comes next.
         let correct = options.tries(Step::Correct);
         if correct {
-            let new = self
-                .judge
-                .attempt(prepared.rounded(Rounding::Nearest, true)?)?;
-            (best, _) = self.better(Step::Correct, best, new);
+            let corrected = prepared.rounded(Rounding::Nearest, true)?;
+            let new = self.judge.attempt(Step::Correct.name(), corrected)?;
+            (best, ..) = self.better(best, new);
         }
         if options.tries(Step::Equalize) {
             let Folded {
@@ -495,18 +519,17 @@ impl Climb<'_> {
             let weights = equalize(&prepared.network, weights, self.photos, *normalization)?;
             if weights != prepared.weights {
                 let equalized = self.folded.prepare(weights, self.photos, device, options)?;
-                let new = self
-                    .judge
-                    .attempt(equalized.rounded(Rounding::Nearest, correct)?)?;
+                let rounded = equalized.rounded(Rounding::Nearest, correct)?;
+                let new = self.judge.attempt(Step::Equalize.name(), rounded)?;
                 let kept;
-                (best, kept) = self.better(Step::Equalize, best, new);
+                (best, kept, _) = self.better(best, new);
                 if kept {
                     prepared = equalized;
                 }
             }
         }
         // What is not kept now may be the better one for wider ranges: how errors meet is chance's to say.
-        let mut roundings = vec![best.quantized.clone()];
+        let mut roundings = vec![(NEAREST, best.quantized.clone())];
         let steps = [Step::Feedback, Step::Learn].into_iter();
         let steps: Vec<Step> = steps.filter(|&step| options.tries(step)).collect();
         if !steps.is_empty() {
@@ -517,9 +540,12 @@ impl Climb<'_> {
                     Step::Learn => Rounding::Learned(&covariances),
                     _ => Rounding::Feedback(&covariances),
                 };
-                let new = self.judge.attempt(prepared.rounded(rounding, correct)?)?;
-                roundings.push(new.quantized.clone());
-                (best, _) = self.better(step, best, new);
+                let rounded = prepared.rounded(rounding, correct)?;
+                roundings.push((step.name(), rounded.clone()));
+                let new = self.judge.attempt(step.name(), rounded)?;
+                let other;
+                (best, _, other) = self.better(best, new);
+                self.put_by(other);
             }
         }
         if options.tries(Step::Headroom) {
@@ -533,7 +559,7 @@ impl Climb<'_> {
         &mut self,
         prepared: &mut Prepared,
         mut best: Attempt,
-        roundings: &[Quantized],
+        roundings: &[(&str, Quantized)],
     ) -> Result<Attempt> {
         let chosen = prepared.levels.choices.clone();
         let mut closest = best.decibels;
@@ -547,15 +573,18 @@ impl Climb<'_> {
                 self.options,
             )?;
             let before = mem::replace(&mut prepared.levels, levels);
-            let new = self.closest(prepared, roundings)?;
+            let mut new = self.closest(prepared, roundings, factor)?;
             let kept = new.decibels >= closest - MOST_FOR_HEADROOM_DB;
-            self.note(format!("{} {factor}", Step::Headroom), &new, kept);
+            let with_rounding = mem::replace(&mut new.step, format!("{} {factor}", Step::Headroom));
+            self.note(&new, kept);
             match kept {
                 true => {
                     closest = closest.max(new.decibels);
-                    best = new;
+                    self.put_by(mem::replace(&mut best, new));
                 }
                 false => {
+                    new.step = with_rounding;
+                    self.put_by(new);
                     prepared.levels = before;
                     break;
                 }
@@ -565,18 +594,29 @@ impl Climb<'_> {
     }
 
     /// The best of a network's roundings.
-    fn closest(&self, prepared: &Prepared, roundings: &[Quantized]) -> Result<Attempt> {
+    fn closest(
+        &mut self,
+        prepared: &Prepared,
+        roundings: &[(&str, Quantized)],
+        factor: f32,
+    ) -> Result<Attempt> {
         let correct = self.options.tries(Step::Correct);
         let mut closest: Option<Attempt> = None;
-        for rounding in roundings {
-            let new = prepared.rounded(Rounding::As(rounding), correct)?;
-            let new = self.judge.attempt(new)?;
-            if closest
-                .as_ref()
-                .is_none_or(|old| new.decibels > old.decibels)
-            {
-                closest = Some(new);
-            }
+        for (name, rounding) in roundings {
+            let step = format!("{} {factor}, {name}", Step::Headroom);
+            let rounded = prepared.rounded(Rounding::As(rounding), correct)?;
+            let new = self.judge.attempt(step, rounded)?;
+            let other = match closest.take() {
+                Some(old) if old.decibels >= new.decibels => {
+                    closest = Some(old);
+                    Some(new)
+                }
+                old => {
+                    closest = Some(new);
+                    old
+                }
+            };
+            other.into_iter().for_each(|other| self.put_by(other));
         }
         closest.context("a network without a rounding")
     }
@@ -594,6 +634,21 @@ impl Climb<'_> {
             Ok(100.0 * (found.float_accuracy - found.int8_accuracy))
         };
         let mut lost = drop(&best)?;
+        // These cost nothing, so they come first: which of two equals wins a photo more is chance's to say.
+        let mut spare = mem::take(&mut self.spare);
+        spare.retain(|other| other.decibels >= best.decibels - AS_GOOD_DB);
+        spare.sort_by(|a, b| b.decibels.total_cmp(&a.decibels));
+        for other in spare {
+            if lost <= most {
+                break;
+            }
+            let other_lost = drop(&other)?;
+            let kept = other_lost < lost;
+            self.note_lost(&other, other_lost, kept);
+            if kept {
+                (best, lost) = (other, other_lost);
+            }
+        }
         if lost > most && self.options.tries(Step::FineTune) {
             let mut quantized = best.quantized.clone();
             let Folded { normalization, .. } = self.folded;
@@ -603,10 +658,10 @@ impl Climb<'_> {
                 self.photos,
                 *normalization,
             )?;
-            let new = self.judge.attempt(quantized)?;
+            let new = self.judge.attempt(Step::FineTune.name(), quantized)?;
             let new_lost = drop(&new)?;
             let kept = new_lost < lost || new_lost == lost && new.decibels > best.decibels;
-            self.note(Step::FineTune.to_string(), &new, kept);
+            self.note_lost(&new, new_lost, kept);
             if kept {
                 (best, lost) = (new, new_lost);
             }
@@ -617,11 +672,12 @@ impl Climb<'_> {
             let Some(id) = candidates.next() else { break };
             let mut quantized = best.quantized.clone();
             quantized.leave_in_float(&self.folded.graph, &prepared.weights, id)?;
-            let mut new = self.judge.attempt(quantized)?;
             let name = self.folded.graph.layers[id].name.clone();
-            self.note(format!("{} {name}", Step::Float), &new, true);
+            let step = format!("{} {name}", Step::Float);
+            let mut new = self.judge.attempt(step, quantized)?;
             new.in_float = [best.in_float, vec![name]].concat();
             lost = drop(&new)?;
+            self.note_lost(&new, lost, true);
             best = new;
         }
         ensure!(
@@ -651,8 +707,8 @@ mod tests {
         assert!((3.9..4.1).contains(&headroom(1.0, Some(100.0))));
     }
 
-    #[test]
-    fn of_several_roundings_the_closest_is_taken() {
+    /// A small network, photos, and its weights rounded well and badly.
+    fn near_and_far(options: &Options) -> (Folded, Dataset, Prepared, [Quantized; 2]) {
         tch::manual_seed(5);
         let backbone = Backbone::MobileNetV1;
         let graph = backbone.classifier(32, 3, 0.0);
@@ -663,18 +719,9 @@ mod tests {
             normalization: backbone.normalization(),
             name: backbone.name().to_owned(),
         };
-        let (photos, options) = (Dataset::noise([8, 32, 32, 3]), Options::default());
-        let prepared = folded
-            .prepare(weights, &photos, Device::Cpu, &options)
-            .unwrap();
-        let climb = Climb {
-            folded: &folded,
-            photos: &photos,
-            options: &options,
-            judge: Judge::new(&folded, &prepared.network, &photos).unwrap(),
-            beyond: BTreeMap::new(),
-            gains: Vec::new(),
-        };
+        let photos = Dataset::noise([8, 32, 32, 3]);
+        let prepared = folded.prepare(weights, &photos, Device::Cpu, options);
+        let prepared = prepared.unwrap();
         let near = prepared.rounded(Rounding::Nearest, true).unwrap();
         let mut far = near.clone();
         for layer in far.layers.values_mut() {
@@ -683,9 +730,78 @@ mod tests {
                 *weight *= 8;
             }
         }
+        (folded, photos, prepared, [near, far])
+    }
+
+    fn climb<'a>(
+        folded: &'a Folded,
+        photos: &'a Dataset,
+        prepared: &Prepared,
+        options: &'a Options,
+    ) -> Climb<'a> {
+        Climb {
+            folded,
+            photos,
+            options,
+            judge: Judge::new(folded, &prepared.network, photos).unwrap(),
+            beyond: BTreeMap::new(),
+            gains: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_several_roundings_the_closest_is_taken() {
+        let options = Options::default();
+        let (folded, photos, prepared, [near, far]) = near_and_far(&options);
+        let mut climb = climb(&folded, &photos, &prepared, &options);
+        let (near, far) = (("near", near), ("far", far));
         for roundings in [[near.clone(), far.clone()], [far, near.clone()]] {
-            let closest = climb.closest(&prepared, &roundings).unwrap();
-            assert!(closest.quantized == near);
+            let closest = climb.closest(&prepared, &roundings, 1.1).unwrap();
+            assert!(closest.quantized == near.1);
+            assert_eq!(closest.step, "headroom 1.1, near");
+        }
+    }
+
+    /// The float network is taken to say what the well rounded one does.
+    #[test]
+    fn a_budget_comes_back_to_what_judges_found_as_good() {
+        let options = Options {
+            without: vec![Step::FineTune, Step::Float],
+            max_drop: Some(0.0),
+            ..Options::default()
+        };
+        let (folded, mut photos, prepared, [near, far]) = near_and_far(&options);
+        let [near, far] = [("near", near), ("far", far)].map(|(name, quantized)| {
+            let model = folded.model(&quantized).unwrap();
+            let logits = core_logits(&model, &photos, "test").unwrap();
+            (name, quantized, logits)
+        });
+        photos.targets = near.2.argmax(1, false);
+        assert_ne!(photos.targets, far.2.argmax(1, false));
+        let validation = Judge {
+            folded: &folded,
+            photos: &photos,
+            float: near.2,
+        };
+        for (decibels, as_good) in [(29.6, true), (29.4, false)] {
+            let mut climb = climb(&folded, &photos, &prepared, &options);
+            let [near, mut far] = [(near.0, &near.1), (far.0, &far.1)].map(|(name, quantized)| {
+                let attempt = climb.judge.attempt(name, quantized.clone());
+                attempt.unwrap()
+            });
+            far.decibels = 30.0;
+            climb.put_by(Attempt { decibels, ..near });
+            let met = climb.meet(0.0, &prepared, far, &validation);
+            match as_good {
+                true => {
+                    assert_eq!(met.unwrap().step, "near");
+                    let gain = &climb.gains[0];
+                    assert_eq!((gain.step.as_str(), gain.points_lost), ("near", Some(0.0)));
+                    assert!(gain.kept);
+                }
+                false => assert!(met.is_err() && climb.gains.is_empty()),
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ fn steps(report: &Report) -> Result<String> {
             "<tr><th>{}<td>{:.1}<td>{}",
             escape(&gain.step),
             gain.signal_to_noise_db,
-            if gain.kept { "" } else { "not kept" }
+            gain.remarks().join(", ")
         )?;
     }
     html.push_str("</table></div>");
