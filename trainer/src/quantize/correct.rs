@@ -50,7 +50,7 @@ mod tests {
             scales: vec![0.01, 0.02],
             bias: vec![1000, -200],
             input_scale: 0.1,
-            exact: Array::new([2, 2], vec![1.004, 0.026, -0.99, 2.54]),
+            exact: Array::new([2, 2], vec![1.004, 0.026, -0.99, 2.54]).into(),
         };
         let row = |values: [f64; 2]| Tensor::from_slice(&values).reshape([1, 2]);
         let read = Means {

@@ -30,6 +30,7 @@ mod steps;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use tch::Tensor;
@@ -111,7 +112,7 @@ pub struct Layer {
     /// Size of one level of the input.
     pub input_scale: f32,
     /// The weight before it was rounded.
-    pub exact: Array,
+    pub exact: Arc<Array>,
 }
 
 impl Layer {
@@ -248,7 +249,7 @@ fn quantize_layer(weight: &Array, bias: &Array, input_scale: f32) -> Result<Laye
         scales: Vec::new(),
         bias: Vec::new(),
         input_scale,
-        exact: weight.clone(),
+        exact: Arc::new(weight.clone()),
     };
     for channel in 0..weight.shape[0] {
         let (kernel, bias) = (weight.row(channel), bias.data[channel]);
