@@ -277,6 +277,11 @@ fn a_budget_climbs_until_it_is_met() {
         .iter()
         .find(|gain| gain.step == "fine-tuning")
         .unwrap();
+    assert!(
+        tuned.kept && learned.report.in_float.is_empty(),
+        "{steps:?}"
+    );
+    assert!(tuned.points_lost < steps[0].points_lost, "{steps:?}");
     // On photos that it has not learned from.
     assert!(
         tuned.signal_to_noise_db > steps[0].signal_to_noise_db + 1.0,
@@ -289,6 +294,8 @@ fn a_budget_climbs_until_it_is_met() {
     let mixed = quantize(&budget(&without)).unwrap();
     let in_float = &mixed.report.in_float;
     assert!(!in_float.is_empty());
+    let last = mixed.report.steps.last().unwrap();
+    assert!(last.step.starts_with("float") && last.points_lost <= Some(lost - 2.0));
     // Their readers have float weights, and core runs both kinds in one network.
     assert!(mixed.model.len() > quantize(&plain).unwrap().model.len());
     let found = core_logits(&mixed.model, &photos, "test").unwrap();

@@ -50,8 +50,9 @@ pub struct How {
     /// Steps that are not tried: bias-correction, equalization, feedback, learned-rounding, headroom, fine-tuning, float
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     without: Vec<Step>,
-    /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, others are taken that
-    /// calibration photos found as good, the network is fine-tuned, and as the last resort single values stay in float
+    /// Points of validation accuracy that int8 may cost at most. Until it does not cost more, other roundings and
+    /// headrooms are tried that calibration photos found nearly as good, the network is fine-tuned, and as the last resort
+    /// single values stay in float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
 }

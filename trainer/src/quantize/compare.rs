@@ -38,11 +38,20 @@ pub struct Comparison {
     pub agreement: f64,
     /// Mean squared difference of the logits.
     pub mean_squared_error: f64,
-    /// Power of the logits, without the mean of each class, over that of their differences, in decibels.
+    /// Power of the logits, without the mean of each class where there are several photos, over that of their
+    /// differences, in decibels: a number, however small either is.
     pub signal_to_noise_db: f64,
     /// Where the two disagree, where that was asked for.
     #[serde(default)]
     pub categories: Vec<Disagreement>,
+}
+
+impl Comparison {
+    /// Points of accuracy that int8 costs, the nearest number to what so many photos are.
+    pub fn points_lost(&self) -> f64 {
+        let lost = (self.float_accuracy - self.int8_accuracy) * self.photos as f64;
+        100.0 * lost.round() / self.photos as f64
+    }
 }
 
 /// Photos of one category that the two networks see differently.
@@ -105,14 +114,18 @@ pub fn compare(float: &Tensor, int8: &Tensor, targets: &Tensor) -> Result<Compar
     let top = |logits: &Tensor| logits.argmax(1, false);
     let mean_of_squares = |x: Tensor| x.square().mean(Kind::Double).double_value(&[]);
     let error = mean_of_squares(int8 - float);
-    let signal = mean_of_squares(float - float.mean_dim(0_i64, true, Kind::Float));
+    let signal = mean_of_squares(match float.size()[0] {
+        1 => float.shallow_clone(),
+        _ => float - float.mean_dim(0_i64, true, Kind::Float),
+    });
+    let [signal, error_or_least] = [signal, error].map(|power| power.max(f64::MIN_POSITIVE));
     Ok(Comparison {
         photos: targets.size()[0] as usize,
         float_accuracy: share(top(float).eq_tensor(targets)),
         int8_accuracy: share(top(int8).eq_tensor(targets)),
         agreement: share(top(float).eq_tensor(&top(int8))),
         mean_squared_error: error,
-        signal_to_noise_db: 10.0 * (signal / error).log10(),
+        signal_to_noise_db: 10.0 * (signal.log10() - error_or_least.log10()),
         categories: Vec::new(),
     })
 }
@@ -136,10 +149,40 @@ mod tests {
         assert!((found.mean_squared_error - error).abs() < 1e-6);
         let signal: f64 = (4.0 + 0.0 + 4.0 + 0.0) / 4.0;
         assert!((found.signal_to_noise_db - 10.0 * (signal / error).log10()).abs() < 1e-4);
+        assert_eq!(found.points_lost(), 50.0);
         let classes = ["hat", "shoes"].map(String::from);
         let rows = by_category(&float, &int8, &targets, &classes).unwrap();
         let counts = |row: &Disagreement| [row.photos, row.differ, row.lost, row.won];
         assert_eq!(counts(&rows[0]), [1, 0, 0, 0]);
         assert_eq!(counts(&rows[1]), [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn points_are_the_number_that_people_write() {
+        for right in 3..=1000 {
+            let found = Comparison {
+                photos: 1000,
+                float_accuracy: f64::from(right) / 1000.0,
+                int8_accuracy: f64::from(right - 3) / 1000.0,
+                agreement: 1.0,
+                mean_squared_error: 0.0,
+                signal_to_noise_db: 0.0,
+                categories: Vec::new(),
+            };
+            assert_eq!(found.points_lost(), 0.3);
+        }
+    }
+
+    #[test]
+    fn one_photo_and_equal_logits_have_decibels_too() {
+        let float = Tensor::from_slice(&[1.0_f32, 3.0]).reshape([1, 2]);
+        let int8 = Tensor::from_slice(&[1.0_f32, 2.0]).reshape([1, 2]);
+        let targets = Tensor::from_slice(&[0_i64]);
+        let decibels = |int8| {
+            let found = compare(&float, int8, &targets).unwrap();
+            found.signal_to_noise_db
+        };
+        assert!((decibels(&int8) - 10.0).abs() < 1e-4);
+        assert!(decibels(&float) > 1000.0 && decibels(&float).is_finite());
     }
 }

@@ -17,9 +17,10 @@ pub struct Report {
     /// Photos that were set aside before.
     #[serde(default)]
     pub set_aside: Vec<Outlier>,
-    /// The steps in their order, each on top of those that were kept before.
+    /// The steps in their order, each on top of those that were kept before; biases of all roundings are corrected, be that
+    /// kept by itself or not. A budget's `instead: …` is on top of nothing: it takes the place of what was kept.
     pub steps: Vec<Gain>,
-    /// Values that are not stored as u8: what reads them computes in float.
+    /// Values that were left in float, and with them what only moves them: what reads them computes in float.
     pub in_float: Vec<String>,
     /// Where the error comes from, in the order of the layers.
     pub layers: Vec<LayerNoise>,
@@ -32,7 +33,7 @@ pub struct Report {
 pub struct Gain {
     /// Its name.
     pub step: String,
-    /// Of the logits of calibration photos, with it and all steps kept before.
+    /// Of the logits of calibration photos that judge.
     pub signal_to_noise_db: f64,
     /// Points of validation accuracy that int8 costs with it, where a budget asked.
     #[serde(default)]
@@ -45,8 +46,8 @@ impl Gain {
     /// What else there is to say, in words.
     pub fn remarks(&self) -> Vec<String> {
         let lost = self.points_lost.map(|points| match points < 0.0 {
-            true => format!("{:.1} points won", -points),
-            false => format!("{points:.1} points lost"),
+            true => format!("{:.2} points of accuracy won", -points),
+            false => format!("{points:.2} points of accuracy lost"),
         });
         let kept = (!self.kept).then(|| "not kept".to_owned());
         lost.into_iter().chain(kept).collect()

@@ -65,7 +65,7 @@ pub fn section(report: &Report) -> Result<String> {
 fn steps(report: &Report) -> Result<String> {
     let mut html = String::from(
         "<div class=scroll><table><caption>Signal to noise of calibration photos' logits, step by step.</caption>\
-         <thead><tr><th>step<th>dB<th></thead><tbody>",
+         <thead><tr><th>step<th>dB<th>remarks</thead><tbody>",
     );
     for gain in &report.steps {
         write!(
@@ -141,7 +141,7 @@ fn worst(layers: &[LayerNoise]) -> Result<String> {
     let mut sorted: Vec<&LayerNoise> = layers.iter().filter(|l| error(l) > 0.0).collect();
     sorted.sort_by(|a, b| error(b).total_cmp(&error(a)));
     let mut html = String::from(
-        "<div class=scroll><table><caption>The values whose storing changes the logits most, in first order.</caption>\
+        "<div class=scroll><table><caption>The values whose storing changes the logits most, in first order, by ranges before headroom.</caption>\
          <thead><tr><th>layer<th>share of the change<th>range by<th>clipped<th>alone, dB<th>up to it, dB\
          </thead><tbody>",
     );

@@ -1,4 +1,8 @@
 //! What is done until int8 costs no more accuracy than a budget allows.
+//!
+//! First others of the climb are tried that judges found nearly as close as the one it ended with, then fine-tuning, and
+//! values are left in float one by one. Of the [`Prepared`] only the network, its weights and the errors of what was chosen
+//! count here: an attempt can be of other ranges.
 
 use std::mem;
 
@@ -11,7 +15,8 @@ use super::prepared::Prepared;
 use crate::quantize::fine_tune;
 use crate::quantize::report::Gain;
 
-/// Networks that judges find no further apart may be the other way round on other photos.
+/// Decibels on the judges below the network that the climb ended with, within which another may be the closer one on
+/// other photos.
 const AS_GOOD_DB: f64 = 0.5;
 /// Values that may be left in float.
 const MOST_IN_FLOAT: usize = 8;
@@ -30,8 +35,7 @@ struct Costed {
 
 impl Budget<'_> {
     fn cost(&self, attempt: Attempt) -> Result<Costed> {
-        let found = self.validation.compare(&attempt.model)?;
-        let points = 100.0 * (found.float_accuracy - found.int8_accuracy);
+        let points = self.validation.compare(&attempt.model)?.points_lost();
         Ok(Costed { attempt, points })
     }
 
@@ -44,6 +48,9 @@ impl Climb<'_> {
     /// Goes on from `best` until the budget is met, or says that it is not.
     pub fn meet(&mut self, budget: &Budget, prepared: &Prepared, best: Attempt) -> Result<Attempt> {
         let mut best = budget.cost(best)?;
+        if let Some(gain) = self.gains.iter_mut().rfind(|gain| gain.kept) {
+            gain.points_lost = Some(best.points);
+        }
         best = self.as_good(budget, best)?;
         if !budget.is_met_by(&best) && self.options.tries(Step::FineTune) {
             best = self.fine_tuned(budget, prepared, best)?;
@@ -65,8 +72,8 @@ impl Climb<'_> {
         Ok(best.attempt)
     }
 
-    /// What was put by and is as good to the judges: it is there already, and which of two equals has a photo more right
-    /// is chance's to say.
+    /// What was put by and is nearly as close to the judges: it is there already, and which of two such networks has a
+    /// photo more right is chance's to say.
     fn as_good(&mut self, budget: &Budget, mut best: Costed) -> Result<Costed> {
         let mut others = mem::take(&mut self.spare);
         others.retain(|other| other.decibels >= best.attempt.decibels - AS_GOOD_DB);
@@ -75,7 +82,8 @@ impl Climb<'_> {
             if budget.is_met_by(&best) {
                 break;
             }
-            let other = budget.cost(other)?;
+            let step = format!("instead: {}", other.step);
+            let other = budget.cost(Attempt { step, ..other })?;
             let kept = other.points < best.points;
             self.note_costed(&other, kept);
             if kept {
@@ -100,7 +108,7 @@ impl Climb<'_> {
         Ok(if kept { new } else { best })
     }
 
-    /// One value after the other in float, those first whose rounding changes the logits most.
+    /// One value after the other in float, those first whose rounding changes the logits most, by ranges before headroom.
     fn partly_in_float(
         &mut self,
         budget: &Budget,
@@ -172,16 +180,31 @@ mod tests {
                 attempt.unwrap()
             });
             far.decibels = 30.0;
+            // As near and as bad, and one that is not needed any more.
+            for (step, decibels) in [("worse", 29.9), ("needless", 29.55)] {
+                climb.put_by(Attempt {
+                    step: step.to_owned(),
+                    quantized: far.quantized.clone(),
+                    model: far.model.clone(),
+                    decibels,
+                    in_float: Vec::new(),
+                });
+            }
             climb.put_by(Attempt { decibels, ..near });
             let met = climb.meet(&budget, &prepared, far);
             match as_good {
                 true => {
-                    assert_eq!(met.unwrap().step, "near");
-                    let gain = &climb.gains[0];
-                    assert_eq!((gain.step.as_str(), gain.points_lost), ("near", Some(0.0)));
-                    assert!(gain.kept);
+                    assert_eq!(met.unwrap().step, "instead: near");
+                    let gains: Vec<_> = climb.gains.iter().map(|g| (&g.step[..], g.kept)).collect();
+                    assert_eq!(gains, [("instead: worse", false), ("instead: near", true)]);
+                    assert!(climb.gains[0].points_lost > Some(0.0));
+                    assert_eq!(climb.gains[1].points_lost, Some(0.0));
+                    assert_eq!(climb.gains[1].remarks(), ["0.00 points of accuracy lost"]);
                 }
-                false => assert!(met.is_err() && climb.gains.is_empty()),
+                false => {
+                    assert!(met.is_err());
+                    assert!(climb.gains.iter().all(|gain| !gain.kept));
+                }
             }
         }
     }

@@ -1,4 +1,7 @@
 //! The way through the steps that cost nothing on the phone.
+//!
+//! Each is judged beside the best so far and kept where it gains. The roundings that lost are kept too until ranges have
+//! their headroom, and where there is a budget everything that was made since equalization.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +17,15 @@ use crate::quantize::moments::covariances;
 use crate::quantize::report::Gain;
 use crate::quantize::{Quantized, equalize};
 
-/// A step that gains less than this many decibels is not kept.
+/// Correction, equalization and roundings that gain less than this many decibels are not kept.
 const LEAST_GAIN_DB: f64 = 0.1;
 /// How reports name the network before any step, and this rounding.
 const NEAREST: &str = "nearest level";
 
-/// A network's weights as one way of rounding leaves them, by its name.
+/// A network whose weights were rounded in one way, by its name.
 pub type NamedRounding = (&'static str, Quantized);
 
-/// The way through the steps.
+/// Where the way has come to: what is made, from what, and by whom it is judged.
 pub struct Climb<'a> {
     pub folded: &'a Folded,
     pub photos: &'a Dataset,
@@ -31,7 +34,7 @@ pub struct Climb<'a> {
     /// How far photos that were set aside go beyond others, by value.
     pub beyond: BTreeMap<LayerId, f32>,
     pub gains: Vec<Gain>,
-    /// What else was made of the network that is quantized, for a budget.
+    /// What was made of the network since equalization and not taken; empty without a budget.
     pub spare: Vec<Attempt>,
 }
 
@@ -211,5 +214,6 @@ pub mod tests {
             let step = format!("headroom 1.1, {rounding}");
             assert!(made.contains(&step.as_str()), "{step}: {made:?}");
         }
+        assert!(made.contains(&"feedback"), "{made:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! How good an int8 network is, by photos that it is not made from.
+//! How good an int8 network is, by photos that it is not made from: its logits, computed as a phone computes them,
+//! beside the float network's.
 
 use anyhow::Result;
 use tch::Tensor;
@@ -32,6 +33,7 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
+    /// The float network's answers to `photos` are looked up once.
     pub fn new(folded: &'a Folded, float: &Network, photos: &'a Dataset) -> Result<Judge<'a>> {
         let float = outputs(float, photos, folded.normalization, "classifying in float")?;
         Ok(Judge {
@@ -45,10 +47,12 @@ impl<'a> Judge<'a> {
         core_logits(model, self.photos, "classifying in int8")
     }
 
+    /// An int8 model's answers beside them.
     pub fn compare(&self, model: &[u8]) -> Result<Comparison> {
         compare(&self.float, &self.logits(model)?, &self.photos.targets)
     }
 
+    /// The same, with where they differ.
     pub fn by_category(&self, model: &[u8], classes: &[String]) -> Result<Comparison> {
         let logits = self.logits(model)?;
         Ok(Comparison {
@@ -57,6 +61,7 @@ impl<'a> Judge<'a> {
         })
     }
 
+    /// A network as what `step` came to.
     pub fn attempt(&self, step: impl Into<String>, quantized: Quantized) -> Result<Attempt> {
         let model = self.folded.model(&quantized)?;
         let decibels = self.compare(&model)?.signal_to_noise_db;

@@ -96,6 +96,9 @@ impl Prepared {
                 for (id, layer) in &mut quantized.layers {
                     // A scale can be that of a bias, which is larger beside finer inputs.
                     let other = other.layers.get(id);
+                    if let Some(other) = other {
+                        layer.exact.clone_from(&other.exact);
+                    }
                     if let Some(other) = other.filter(|other| other.scales == layer.scales) {
                         layer.weight.clone_from(&other.weight);
                     }
