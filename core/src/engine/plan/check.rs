@@ -12,6 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_SIDE: usize = 1 << 20;
 const MAX_VALUES: usize = 1 << 28;
 const MAX_SHIFT: usize = 1 << 16;
+/// Several times what NASNetLarge has. Placing tensors takes time by the square of their number.
+const MAX_TENSORS: usize = 1 << 13;
+const MAX_STEPS: usize = 1 << 13;
+/// Of a tensor in a tensor in a tensor.
+const MAX_NESTED: usize = 1 << 8;
 /// The most sides that a permutation has.
 pub(crate) const MAX_RANK: usize = 8;
 
@@ -20,6 +25,12 @@ pub(crate) const MAX_RANK: usize = 8;
 /// # Errors
 /// `Model`, naming the step and the cause.
 pub(crate) fn check(plan: &Plan, model_bytes: usize) -> Result<()> {
+    let (tensors, steps) = (plan.tensors.len(), plan.steps.len());
+    if tensors > MAX_TENSORS || steps > MAX_STEPS {
+        return Err(wrong(format!(
+            "{tensors} tensors and {steps} steps; {MAX_TENSORS} and {MAX_STEPS} at most"
+        )));
+    }
     for (id, info) in plan.tensors.iter().enumerate() {
         check_tensor(plan, id, info)?;
     }
@@ -94,7 +105,7 @@ fn check_tensor(plan: &Plan, id: TensorId, info: &TensorInfo) -> Result<()> {
             .is_some_and(|end| end <= whole.channels);
         let alike = (part.kind, part.height, part.width) == (Kind::Byte, whole.height, whole.width);
         depth += 1;
-        if !inside || !alike || whole.kind != Kind::Byte || depth > plan.tensors.len() {
+        if !inside || !alike || whole.kind != Kind::Byte || depth > MAX_NESTED {
             return Err(wrong(format!(
                 "tensor {id} cannot be part of tensor {parent}"
             )));
@@ -424,4 +435,83 @@ fn convolution(
         "has weights shorter than their shape",
     )?;
     conv.output.as_ref().map_or(Ok(()), range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::plan::Port;
+
+    fn tensor(kind: Kind) -> TensorInfo {
+        TensorInfo {
+            kind,
+            height: 1,
+            width: 1,
+            channels: 4,
+            segment_of: None,
+        }
+    }
+
+    /// Bytes that are dequantized.
+    fn plan() -> Plan {
+        Plan {
+            input: Port {
+                name: "x".to_owned(),
+                shape: vec![1, 4],
+                kind: TensorType::U8,
+                tensor: 0,
+            },
+            output: 1,
+            tensors: vec![tensor(Kind::Byte), tensor(Kind::Float)],
+            steps: vec![Step {
+                node: "out".to_owned(),
+                inputs: vec![0],
+                output: 1,
+                op: Op::Dequantize {
+                    scale: 0.5,
+                    zero_point: 0,
+                },
+            }],
+            inline: Vec::new(),
+        }
+    }
+
+    fn refused(plan: &Plan) -> String {
+        check(plan, 0).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_plan_has_no_more_than_can_be_placed_in_a_moment() {
+        let mut plan = plan();
+        plan.tensors.resize(MAX_TENSORS, tensor(Kind::Byte));
+        plan.steps.resize(MAX_STEPS, plan.steps[0].clone());
+        check(&plan, 0).unwrap();
+        plan.tensors.push(tensor(Kind::Byte));
+        assert!(refused(&plan).contains("8193 tensors and 8192 steps"));
+        plan.tensors.pop();
+        plan.steps.push(plan.steps[0].clone());
+        assert!(refused(&plan).contains("8192 tensors and 8193 steps"));
+    }
+
+    #[test]
+    fn parts_of_parts_end() {
+        let mut plan = plan();
+        for depth in 0..=MAX_NESTED {
+            let whole = plan.tensors.len() - 1;
+            plan.tensors.push(TensorInfo {
+                segment_of: (depth > 0).then_some((whole, 0)),
+                ..tensor(Kind::Byte)
+            });
+        }
+        check(&plan, 0).unwrap();
+        let last = plan.tensors.len() - 1;
+        plan.tensors.push(TensorInfo {
+            segment_of: Some((last, 0)),
+            ..tensor(Kind::Byte)
+        });
+        assert!(refused(&plan).contains("cannot be part of"));
+        plan.tensors.truncate(3);
+        plan.tensors[2].segment_of = Some((2, 0));
+        assert!(refused(&plan).contains("tensor 2 cannot be part of tensor 2"));
+    }
 }
