@@ -2,8 +2,8 @@
 //!
 //! A deep network can answer one photo in hundreds by values that are a hundred times what it has elsewhere, layer after
 //! layer, and still name a class. Ranges that hold such a photo leave the others a few levels, and what rounding does to
-//! means and magnitudes would be that photo's alone. It is set aside, and the report names it. Where it explodes is kept in mind:
-//! others will too, and where ranges get headroom these get more.
+//! means and magnitudes would be that photo's alone. It is set aside, and the report names it. Where it explodes is kept in
+//! mind: others will too, and where ranges get headroom these get more.
 
 use std::collections::BTreeMap;
 

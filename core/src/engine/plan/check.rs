@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_SIDE: usize = 1 << 20;
 const MAX_VALUES: usize = 1 << 28;
 const MAX_SHIFT: usize = 1 << 16;
-/// Several times what NASNetLarge has. Placing tensors takes time by the square of their number.
+/// Beyond any photo classifier's too. Placing tensors takes time by the square of their number.
 const MAX_TENSORS: usize = 1 << 13;
 const MAX_STEPS: usize = 1 << 13;
 /// Of a tensor in a tensor in a tensor.
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_no_more_than_can_be_placed_in_a_moment() {
+    fn tensors_and_steps_are_bounded() {
         let mut plan = plan();
         plan.tensors.resize(MAX_TENSORS, tensor(Kind::Byte));
         plan.steps.resize(MAX_STEPS, plan.steps[0].clone());

@@ -216,4 +216,17 @@ pub mod tests {
         }
         assert!(made.contains(&"feedback"), "{made:?}");
     }
+
+    #[test]
+    fn nothing_is_put_by_without_a_budget() {
+        let options = Options {
+            ranges: vec![Method::MinMax],
+            without: vec![Step::Equalize, Step::Learn],
+            max_drop: None,
+        };
+        let (folded, photos, prepared, _) = near_and_far(&options);
+        let mut climb = climb(&folded, &photos, &prepared, &options);
+        climb.post_training(prepared, Device::Cpu).unwrap();
+        assert!(climb.gains.len() > 3 && climb.spare.is_empty());
+    }
 }

@@ -82,7 +82,7 @@ pub struct Attempt {
     pub quantized: Quantized,
     pub model: Vec<u8>,
     pub decibels: f64,
-    /// Values that are not stored as u8.
+    /// Values that were left in float.
     pub in_float: Vec<String>,
 }
 
