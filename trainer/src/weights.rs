@@ -3,11 +3,12 @@
 //! The neutral form between Keras files, checkpoints, libtorch and the exporter. Files are written beside their place
 //! and renamed, so that no reader ever sees half of one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use tch::{Device, Kind, Tensor};
 
@@ -54,28 +55,31 @@ pub fn shapes(weights: &Weights) -> impl Iterator<Item = (&str, &[usize])> {
 
 /// Writes a safetensors file with `metadata` in its header.
 pub fn save(path: &Path, weights: &Weights, metadata: HashMap<String, String>) -> Result<()> {
-    let bytes: Vec<(&String, &Array, Vec<u8>)> = weights
-        .iter()
-        .map(|(name, array)| {
-            (
-                name,
-                array,
-                array.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            )
-        })
-        .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, array, data)| {
-            Ok((
-                name.as_str(),
-                TensorView::new(Dtype::F32, array.shape.clone(), data)?,
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
     let file =
-        safetensors::serialize(views, Some(metadata)).context("cannot serialize the weights")?;
+        safetensors::serialize(weights, Some(metadata)).context("cannot serialize the weights")?;
     files::write(path, &file)
+}
+
+impl View for &Array {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = vec![0; self.data_len()];
+        for (place, value) in bytes.as_chunks_mut().0.iter_mut().zip(&self.data) {
+            *place = value.to_le_bytes();
+        }
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.data.as_slice())
+    }
 }
 
 /// Reads a safetensors file of f32 arrays, with its metadata. Counts that torch keeps beside batch norms are left out.

@@ -5,6 +5,8 @@
 //! run's state is saved after epochs, as far as that takes little of the time, and every few minutes: a run that was ended in any way goes on to the same end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,15 +17,16 @@ use super::average::Average;
 use super::begin::{begin, load};
 use super::checkpoint::{Checkpoint, Description};
 use super::epoch::{Begun, Learner, Sums, train_epoch};
-use super::history::{Epoch, HISTORY};
+use super::history::{Epoch, HISTORY, History};
 use super::identity::identity;
 use super::lesson::Lessons;
 use super::optimizer::AdamW;
 use super::recipe::Recipe;
-use super::state::{self, Found, Place, STATE, Start};
+use super::state::{self, Found, Place, STATE, Start, State};
 use super::teacher::Teachers;
 use super::validation::Validation;
 use super::views;
+use super::writer::Writer;
 use crate::backbones::Backbone;
 use crate::data::{self, Labelled};
 use crate::files::{self, write_json};
@@ -174,7 +177,7 @@ fn run(
     let recipe = &job.recipe;
     let steps = lessons.photos() / recipe.batch;
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");
-    let mut saves = Saves::new(job);
+    let mut saves = Saves::new(job)?;
     while place.epoch <= recipe.epochs {
         let begun = Begun {
             epoch: place.epoch,
@@ -183,6 +186,7 @@ fn run(
         };
         let epoch = begun.epoch;
         let rest = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
+            saves.writer.check()?;
             (place.step, place.sums) = (step, sums);
             place.adam_steps = learner.adamw.steps();
             if saves.are_due_within_an_epoch() && step < steps {
@@ -220,7 +224,8 @@ fn run(
         };
         if kept {
             place.best = Some((accuracy, loss));
-            keep(job, validation.classes(), epoch, accuracy, weights)?;
+            let best = checkpoint(job, validation.classes(), epoch, accuracy, weights);
+            saves.keep(best)?;
         }
         (place.epoch, place.step, place.sums) = (epoch + 1, 0, Sums::default());
         place.adam_steps = learner.adamw.steps();
@@ -228,32 +233,36 @@ fn run(
         if !place.history.finished && saves.are_due_after_an_epoch() {
             saves.save(place, learner)?;
         }
-        write_json(&job.out.join(HISTORY), &place.history)?;
+        saves.tell(&place.history)?;
     }
     bar.finish_and_clear();
+    saves.writer.finish()?;
     // The run is finished in its history: what goes on from it is not needed any more.
     let _ = std::fs::remove_file(job.out.join(STATE));
     Ok(())
 }
 
-/// When the run's state was saved, and how long that took.
+/// What a run leaves on disk, written while it goes on: its state, its best weights, its history.
 struct Saves<'a> {
     job: &'a Job,
+    writer: Writer,
+    /// When the state was saved last, and the milliseconds that writing it took.
     last: Instant,
-    took: Duration,
+    took: Arc<AtomicU64>,
 }
 
 impl<'a> Saves<'a> {
-    /// Saving takes one part in so many of the time at most, where epochs are short: on a GPU, the state of a large network
-    /// takes as long to write as an epoch takes to train.
+    /// Writing the state takes one part in so many of the time at most, where epochs are short: on a GPU, that of a large
+    /// network takes as long to write as an epoch takes to train.
     const SHARE: u32 = 20;
 
-    fn new(job: &'a Job) -> Saves<'a> {
-        Saves {
+    fn new(job: &'a Job) -> Result<Saves<'a>> {
+        Ok(Saves {
             job,
+            writer: Writer::beside(job.device)?,
             last: Instant::now(),
-            took: Duration::ZERO,
-        }
+            took: Arc::default(),
+        })
     }
 
     fn are_due_within_an_epoch(&self) -> bool {
@@ -261,25 +270,46 @@ impl<'a> Saves<'a> {
     }
 
     fn are_due_after_an_epoch(&self) -> bool {
-        self.last.elapsed() >= self.job.save_every.min(self.took * Self::SHARE)
+        let took = Duration::from_millis(self.took.load(Ordering::Relaxed));
+        self.last.elapsed() >= self.job.save_every.min(took * Self::SHARE)
     }
 
+    /// Saves the state.
     fn save(&mut self, place: &Place, learner: &Learner) -> Result<()> {
-        let start = Instant::now();
-        state::save(&self.job.out, place, learner)?;
-        (self.last, self.took) = (Instant::now(), start.elapsed());
-        Ok(())
+        let state = State::of_run(place, learner)?;
+        let (out, took) = (self.job.out.clone(), Arc::clone(&self.took));
+        self.last = Instant::now();
+        self.writer.write(move || {
+            let start = Instant::now();
+            state.save(&out)?;
+            took.store(start.elapsed().as_millis() as u64, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Writes the best weights so far.
+    fn keep(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        let path = self.job.out.join(CHECKPOINT);
+        let kept = move || checkpoint.save(&path);
+        self.writer
+            .write(move || kept().context("the best epoch cannot be kept"))
+    }
+
+    /// Writes the history so far.
+    fn tell(&mut self, history: &History) -> Result<()> {
+        let (path, history) = (self.job.out.join(HISTORY), history.clone());
+        self.writer.write(move || write_json(&path, &history))
     }
 }
 
-/// Writes the best weights so far.
-fn keep(
+/// An epoch's weights with all that is needed to use them.
+fn checkpoint(
     job: &Job,
     classes: &[String],
     epoch: usize,
     accuracy: f64,
     weights: Weights,
-) -> Result<()> {
+) -> Checkpoint {
     let description = Description {
         backbone: job.backbone.name().to_owned(),
         classes: classes.to_vec(),
@@ -288,13 +318,10 @@ fn keep(
         validation_accuracy: accuracy,
         recipe: job.recipe.clone(),
     };
-    let checkpoint = Checkpoint {
+    Checkpoint {
         description,
         weights,
-    };
-    checkpoint
-        .save(&job.out.join(CHECKPOINT))
-        .context("the best epoch cannot be kept")
+    }
 }
 
 fn line(e: &Epoch, epochs: usize) -> String {

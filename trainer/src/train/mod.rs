@@ -20,3 +20,4 @@ pub mod sweep;
 pub mod teacher;
 mod validation;
 mod views;
+mod writer;

@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub(super) best: Option<(f64, f64)>,
 }
 
-/// A run's place and tensors, read back.
+/// A run's place and tensors.
 pub(super) struct State {
     pub(super) place: Place,
     tensors: Weights,
@@ -160,6 +160,29 @@ fn differences(name: &str, theirs: &Value, ours: &Value, all: &mut Vec<String>) 
 }
 
 impl State {
+    /// A copy of where a run stands.
+    pub(super) fn of_run(place: &Place, learner: &Learner) -> Result<State> {
+        let mut tensors = Weights::new();
+        for (name, tensor) in learner.network.named() {
+            tensors.insert(format!("weight/{name}"), to_array(tensor)?);
+        }
+        for (name, array) in learner.average.weights()? {
+            tensors.insert(format!("average/{name}"), array);
+        }
+        for (name, mean, square) in learner.adamw.moments() {
+            tensors.insert(format!("mean/{name}"), to_array(&mean)?);
+            tensors.insert(format!("square/{name}"), to_array(&square)?);
+        }
+        let place = place.clone();
+        Ok(State { place, tensors })
+    }
+
+    /// Writes it into a run's folder.
+    pub(super) fn save(&self, out: &Path) -> Result<()> {
+        let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&self.place)?)]);
+        weights::save(&out.join(STATE), &self.tensors, metadata)
+    }
+
     fn load(path: &Path) -> Result<State> {
         let (tensors, metadata) = weights::load(path)?;
         let place = metadata
@@ -205,21 +228,4 @@ impl State {
             Ok((moment("mean")?, moment("square")?))
         })
     }
-}
-
-/// Writes the state of a run.
-pub(super) fn save(out: &Path, place: &Place, learner: &Learner) -> Result<()> {
-    let mut tensors = Weights::new();
-    for (name, tensor) in learner.network.named() {
-        tensors.insert(format!("weight/{name}"), to_array(tensor)?);
-    }
-    for (name, array) in learner.average.weights()? {
-        tensors.insert(format!("average/{name}"), array);
-    }
-    for (name, mean, square) in learner.adamw.moments() {
-        tensors.insert(format!("mean/{name}"), to_array(&mean)?);
-        tensors.insert(format!("square/{name}"), to_array(&square)?);
-    }
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(place)?)]);
-    weights::save(&out.join(STATE), &tensors, metadata)
 }
