@@ -165,13 +165,9 @@ impl Dataset {
         Dataset { pixels, ..self }
     }
 
-    /// The photos of these numbers: their pixels, on `device`, and their classes.
-    pub fn pick(&self, numbers: &Tensor, device: Device) -> (Tensor, Tensor) {
-        let pick = |all: &Tensor| {
-            let numbers = numbers.to_device(all.device());
-            all.index_select(0, &numbers).to_device(device)
-        };
-        (pick(&self.pixels), pick(&self.targets))
+    /// The pixels of the photos of these numbers, which lie where all pixels do.
+    pub fn pick(&self, numbers: &Tensor) -> Tensor {
+        self.pixels.index_select(0, numbers)
     }
 
     /// At most `count` of the photos, spread evenly over all.
@@ -192,10 +188,10 @@ impl Dataset {
     /// These of the photos, in this order.
     pub fn those(&self, picked: &[usize]) -> Dataset {
         let index: Vec<i64> = picked.iter().map(|&i| i as i64).collect();
-        let (pixels, targets) = self.pick(&Tensor::from_slice(&index), self.pixels.device());
+        let index = Tensor::from_slice(&index);
         Dataset {
-            pixels,
-            targets,
+            pixels: self.pick(&index.to_device(self.pixels.device())),
+            targets: self.targets.index_select(0, &index),
             hashes: picked.iter().map(|&i| self.hashes[i]).collect(),
             paths: picked.iter().map(|&i| self.paths[i].clone()).collect(),
         }

@@ -72,7 +72,8 @@ pub fn fine_tune(
         for picked in order[step % batches].split(part as i64, 0) {
             let biases = learned.iter().map(|(&id, layer)| (name(id), layer.bias()));
             let network = rounded.with(biases.collect());
-            let pixels = normalize(&photos.pick(&picked, device).0, normalization);
+            let pixels = photos.pick(&picked.to_device(photos.pixels.device()));
+            let pixels = normalize(&pixels.to_device(device), normalization);
             let logits = rounded_logits(&network, quantized, &pixels)?;
             let wanted = wanted.index_select(0, &picked.to_device(device));
             let share = wanted.size()[0] as f64 / batch as f64;

@@ -1,6 +1,6 @@
 //! One pass over the training photos: a lesson a step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -45,13 +45,14 @@ pub(super) struct Learner<'a> {
     pub(super) average: Average,
 }
 
-/// Does the steps of an epoch that are left. Calls `rest` after each with the number of steps done and the sums so far.
+/// Does the steps of an epoch that are left. Calls `look` now and then and after the last, with the number of steps done and
+/// the sums so far.
 pub(super) fn train_epoch(
     job: &Job,
     learner: &mut Learner,
     lessons: &mut Lessons,
     begun: Begun,
-    mut rest: impl FnMut(&Learner, usize, Sums) -> Result<()>,
+    mut look: impl FnMut(&Learner, usize, Sums) -> Result<()>,
 ) -> Result<Sums> {
     let recipe = &job.recipe;
     let Begun {
@@ -59,46 +60,51 @@ pub(super) fn train_epoch(
         step: first,
         mut sums,
     } = begun;
-    let steps = lessons.photos() / recipe.batch;
-    Draw::Order { epoch }.seed(recipe.seed);
-    let order = Tensor::randperm(lessons.photos() as i64, (Kind::Int64, Device::Cpu));
-    let start = Instant::now();
+    let steps = lessons.steps();
+    let mut since = Instant::now();
     lessons.begin(learner.network, epoch)?;
-    let mut busy = start.elapsed();
+    let mut figures = Tensor::from_slice(&[sums.loss, sums.right]).to_device(job.device);
     for step in first..steps {
-        let start = Instant::now();
         Draw::Step { epoch, step }.seed(recipe.seed);
-        let picked = order.narrow(0, (step * recipe.batch) as i64, recipe.batch as i64);
-        let lesson = lessons.lesson(learner.network, epoch, &picked)?;
+        let lesson = lessons.lesson(learner.network, epoch, step)?;
         let done = ((epoch - 1) * steps + step) as f64 / steps as f64;
-        let (loss, right) = learn(recipe, learner, lesson, recipe.learning_rate_after(done))?;
+        figures += learn(recipe, learner, lesson, recipe.learning_rate_after(done))?;
         let decay = recipe.averaging_decay(recipe.epochs * steps);
         learner.average.update(learner.network, decay);
-        ensure!(
-            loss.is_finite(),
-            "the loss became {loss} in epoch {epoch}; a lower learning rate may help"
-        );
-        sums.loss += loss;
-        sums.right += right;
         sums.seen += recipe.batch;
-        busy += start.elapsed();
-        let so_far = Sums {
-            seconds: sums.seconds + busy.as_secs_f64(),
-            ..sums
-        };
-        rest(learner, step + 1, so_far)?;
+        if step + 1 < steps && since.elapsed() < between_looks(job.device) {
+            continue;
+        }
+        let read = Vec::<f64>::try_from(&figures)?;
+        (sums.loss, sums.right) = (read[0], read[1]);
+        ensure!(
+            sums.loss.is_finite(),
+            "the loss became {} in epoch {epoch}; a lower learning rate may help",
+            sums.loss
+        );
+        sums.seconds += since.elapsed().as_secs_f64();
+        look(learner, step + 1, sums)?;
+        since = Instant::now();
     }
-    sums.seconds += busy.as_secs_f64();
     Ok(sums)
 }
 
-/// A step. Gives the loss and how many photos were classified rightly.
+/// How long a device works before its figures are read. Reading waits until a GPU has done all that it was given, and it has
+/// nothing to do then until it is given more.
+fn between_looks(device: Device) -> Duration {
+    match device {
+        Device::Cpu => Duration::ZERO,
+        _ => Duration::from_millis(250),
+    }
+}
+
+/// A step. Gives the loss and how many photos were classified rightly, `[2]` f64 on the device.
 fn learn(
     recipe: &Recipe,
     learner: &mut Learner,
     lesson: Lesson,
     learning_rate: f64,
-) -> Result<(f64, f64)> {
+) -> Result<Tensor> {
     let mode = Mode::Train {
         momentum: recipe.batch_norm_momentum,
     };
@@ -124,9 +130,7 @@ fn learn(
     }
     let (gradients, figures) = gradients.zip(figures).context("a batch without photos")?;
     learner.adamw.step(&gradients, learning_rate);
-    // Read once, when the device has been given all of the step's work.
-    let figures = Vec::<f64>::try_from(figures)?;
-    Ok((figures[0], figures[1]))
+    Ok(figures)
 }
 
 /// Cross-entropy with the classes' shares, and with the teacher's answer where there is one.
@@ -180,7 +184,8 @@ mod tests {
                 targets: classes.onehot(3),
                 taught: None,
             };
-            let (loss, right) = learn(&recipe, &mut learner, lesson, 1e-3).unwrap();
+            let figures = learn(&recipe, &mut learner, lesson, 1e-3).unwrap();
+            let [loss, right] = [0, 1].map(|at| figures.double_value(&[at]));
             // The first moment is a tenth of the gradient.
             let moments = learner.adamw.moments();
             let gradients: Vec<Tensor> = moments.map(|(_, mean, _)| mean).collect();

@@ -160,7 +160,7 @@ pub fn fit(job: Job) -> Result<Checkpoint> {
         state.restore(&mut learner.adamw)?;
         learner.average = state.average(job.device);
     }
-    let lessons = Lessons::new(&job, &train, classes.len());
+    let lessons = Lessons::new(&job, &train, &classes);
     let validation = Validation::new(&job, &validation, &classes);
     run(&job, &mut learner, &mut place, lessons, validation)?;
     Checkpoint::load(&job.out.join(CHECKPOINT))
@@ -175,7 +175,7 @@ fn run(
     mut validation: Validation,
 ) -> Result<()> {
     let recipe = &job.recipe;
-    let steps = lessons.photos() / recipe.batch;
+    let steps = lessons.steps();
     let bar = progress::bar((recipe.epochs * steps * recipe.batch) as u64, "fine-tuning");
     let mut saves = Saves::new(job)?;
     while place.epoch <= recipe.epochs {
@@ -185,7 +185,7 @@ fn run(
             sums: place.sums,
         };
         let epoch = begun.epoch;
-        let rest = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
+        let look = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
             saves.writer.check()?;
             (place.step, place.sums) = (step, sums);
             place.adam_steps = learner.adamw.steps();
@@ -202,7 +202,7 @@ fn run(
             ));
             Ok(())
         };
-        let sums = train_epoch(job, learner, &mut lessons, begun, rest)?;
+        let sums = train_epoch(job, learner, &mut lessons, begun, look)?;
         let weights = learner.average.weights()?;
         let (accuracy, loss) = validation.measure(&weights, epoch)?;
         let entry = Epoch {

@@ -3,9 +3,10 @@
 //! Photos are augmented anew in every epoch, or come from the views that are kept of them.
 
 use anyhow::Result;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::augment::augment;
+use super::draw::Draw;
 use super::fit::Job;
 use super::measure::normalize;
 use super::recipe::Recipe;
@@ -50,72 +51,98 @@ impl Lesson {
 pub(super) struct Lessons<'a> {
     job: &'a Job,
     photos: &'a Dataset,
-    classes: usize,
+    /// The photos' classes, `[photos, classes]` shares, on the device.
+    targets: Tensor,
+    order: Order,
     views: Option<Views>,
+}
+
+/// The numbers of all photos as an epoch takes them, `[photos]`: copying some to a GPU would wait for its work.
+struct Order {
+    in_memory: Tensor,
+    on_device: Tensor,
 }
 
 impl<'a> Lessons<'a> {
     /// Of these training photos.
-    pub(super) fn new(job: &'a Job, photos: &'a Dataset, classes: usize) -> Lessons<'a> {
+    pub(super) fn new(job: &'a Job, photos: &'a Dataset, classes: &[String]) -> Lessons<'a> {
+        let targets = photos.targets.onehot(classes.len() as i64);
+        let numbers = Tensor::arange(photos.len() as i64, (Kind::Int64, Device::Cpu));
         Lessons {
             job,
             photos,
-            classes,
+            targets: targets.to_kind(Kind::Float).to_device(job.device),
+            order: Order::of(numbers, job.device),
             views: Views::of_training(&job.recipe),
         }
     }
 
-    /// Number of photos.
-    pub(super) fn photos(&self) -> usize {
-        self.photos.len()
+    /// Steps of an epoch.
+    pub(super) fn steps(&self) -> usize {
+        self.photos.len() / self.job.recipe.batch
     }
 
     /// Makes ready what an epoch needs.
     pub(super) fn begin(&mut self, network: &Network, epoch: usize) -> Result<()> {
+        Draw::Order { epoch }.seed(self.job.recipe.seed);
+        let photos = self.photos.len() as i64;
+        let numbers = Tensor::randperm(photos, (Kind::Int64, Device::Cpu));
+        self.order = Order::of(numbers, self.job.device);
         match &mut self.views {
             Some(views) => views.make(epoch, self.job, network, self.photos),
             None => Ok(()),
         }
     }
 
-    /// The lesson of the photos `picked` in an epoch that [`begin`](Lessons::begin) made ready.
-    pub(super) fn lesson(
-        &self,
-        network: &Network,
-        epoch: usize,
-        picked: &Tensor,
-    ) -> Result<Lesson> {
-        let device = self.job.device;
-        let shares = |targets: &Tensor| targets.onehot(self.classes as i64).to_kind(Kind::Float);
+    /// The lesson of a step in the epoch that [`begin`](Lessons::begin) made ready.
+    pub(super) fn lesson(&self, network: &Network, epoch: usize, step: usize) -> Result<Lesson> {
+        let (job, recipe) = (self.job, &self.job.recipe);
+        let picked = |order: &Tensor| {
+            let batch = recipe.batch as i64;
+            order.narrow(0, step as i64 * batch, batch)
+        };
+        let targets = self.targets.index_select(0, &picked(&self.order.on_device));
         if let Some(views) = &self.views {
-            let (values, taught) = views.pick(epoch, picked, device)?;
-            let targets = self
-                .photos
-                .targets
-                .index_select(0, picked)
-                .to_device(device);
+            let picked = picked(&self.order.in_memory);
+            let (values, taught) = views.pick(epoch, &picked, job.device)?;
             return Ok(Lesson {
                 values,
-                targets: shares(&targets),
+                targets,
                 taught,
             });
         }
-        let recipe = &self.job.recipe;
-        let (pixels, targets) = self.photos.pick(picked, device);
-        let targets = shares(&targets);
-        let size = self.job.preprocess.width as usize;
+        let picked = picked(self.order.beside(&self.photos.pixels));
+        let pixels = self.photos.pick(&picked).to_device(job.device);
+        let size = job.preprocess.width as usize;
         let photos = augment(&pixels, size, &recipe.augmentation);
         let (photos, targets) = mixed(photos, targets, recipe);
-        let taught = match self.job.asks_teachers() {
-            true => Some(self.job.teachers.logits(&photos)?.to_device(device)),
+        let taught = match job.asks_teachers() {
+            true => Some(job.teachers.logits(&photos)?.to_device(job.device)),
             false => None,
         };
-        let values = network.trunk(&normalize(&photos, self.job.backbone.normalization()))?;
+        let values = network.trunk(&normalize(&photos, job.backbone.normalization()))?;
         Ok(Lesson {
             values,
             targets,
             taught,
         })
+    }
+}
+
+impl Order {
+    fn of(in_memory: Tensor, device: Device) -> Order {
+        Order {
+            on_device: in_memory.to_device(device),
+            in_memory,
+        }
+    }
+
+    /// Where these values are.
+    fn beside(&self, values: &Tensor) -> &Tensor {
+        match values.device() {
+            Device::Cpu => &self.in_memory,
+            _ => &self.on_device,
+        }
     }
 }
 
@@ -135,7 +162,6 @@ fn mixed(photos: Tensor, targets: Tensor, recipe: &Recipe) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     #[test]
     fn parts_are_the_whole_in_order() {
