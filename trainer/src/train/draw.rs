@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 pub(super) enum Draw {
     /// The order in which an epoch takes the photos.
     Order { epoch: usize },
-    /// A step: augmentation, mixing, dropout.
+    /// What a step learns from: augmentation, mixing.
+    Lesson { epoch: usize, step: usize },
+    /// The step itself: dropout.
     Step { epoch: usize, step: usize },
     /// The augmented validation photos of an epoch.
     Validation { epoch: usize },
@@ -27,6 +29,7 @@ impl Draw {
     pub(super) fn seed(self, seed: u64) {
         let place = match self {
             Draw::Order { epoch } => format!("{epoch} {}", usize::MAX),
+            Draw::Lesson { epoch, step } => format!("lesson {epoch} {step}"),
             Draw::Step { epoch, step } => format!("{epoch} {step}"),
             Draw::Validation { epoch } => format!("{epoch} {}", usize::MAX - 1),
             Draw::View {

@@ -65,8 +65,8 @@ pub(super) fn train_epoch(
     lessons.begin(learner.network, epoch)?;
     let mut figures = Tensor::from_slice(&[sums.loss, sums.right]).to_device(job.device);
     for step in first..steps {
-        Draw::Step { epoch, step }.seed(recipe.seed);
         let lesson = lessons.lesson(learner.network, epoch, step)?;
+        Draw::Step { epoch, step }.seed(recipe.seed);
         let done = ((epoch - 1) * steps + step) as f64 / steps as f64;
         figures += learn(recipe, learner, lesson, recipe.learning_rate_after(done))?;
         let decay = recipe.averaging_decay(recipe.epochs * steps);

@@ -10,6 +10,7 @@ use super::draw::Draw;
 use super::fit::Job;
 use super::measure::normalize;
 use super::recipe::Recipe;
+use super::teacher::Asked;
 use super::views::Views;
 use crate::data::Dataset;
 use crate::network::Network;
@@ -55,6 +56,20 @@ pub(super) struct Lessons<'a> {
     targets: Tensor,
     order: Order,
     views: Option<Views>,
+    /// Whether teachers are asked about the next step's photos while a GPU learns from this one's. On a processor they
+    /// would take each other's cores.
+    asks_ahead: bool,
+    ahead: Option<Drawn>,
+}
+
+/// A step's photos, augmented and mixed.
+struct Drawn {
+    epoch: usize,
+    step: usize,
+    photos: Tensor,
+    targets: Tensor,
+    /// What teachers say to them, where they were asked ahead.
+    asked: Option<Asked>,
 }
 
 /// The numbers of all photos as an epoch takes them, `[photos]`: copying some to a GPU would wait for its work.
@@ -74,6 +89,8 @@ impl<'a> Lessons<'a> {
             targets: targets.to_kind(Kind::Float).to_device(job.device),
             order: Order::of(numbers, job.device),
             views: Views::of_training(&job.recipe),
+            asks_ahead: job.asks_teachers() && job.device != Device::Cpu,
+            ahead: None,
         }
     }
 
@@ -95,37 +112,72 @@ impl<'a> Lessons<'a> {
     }
 
     /// The lesson of a step in the epoch that [`begin`](Lessons::begin) made ready.
-    pub(super) fn lesson(&self, network: &Network, epoch: usize, step: usize) -> Result<Lesson> {
-        let (job, recipe) = (self.job, &self.job.recipe);
-        let picked = |order: &Tensor| {
-            let batch = recipe.batch as i64;
-            order.narrow(0, step as i64 * batch, batch)
-        };
-        let targets = self.targets.index_select(0, &picked(&self.order.on_device));
+    pub(super) fn lesson(
+        &mut self,
+        network: &Network,
+        epoch: usize,
+        step: usize,
+    ) -> Result<Lesson> {
         if let Some(views) = &self.views {
-            let picked = picked(&self.order.in_memory);
-            let (values, taught) = views.pick(epoch, &picked, job.device)?;
+            let picked = self.picked(&self.order.in_memory, step);
+            let (values, taught) = views.pick(epoch, &picked, self.job.device)?;
             return Ok(Lesson {
                 values,
-                targets,
+                targets: self.targets(step),
                 taught,
             });
         }
-        let picked = picked(self.order.beside(&self.photos.pixels));
+        let drawn = match self.ahead.take() {
+            Some(drawn) if (drawn.epoch, drawn.step) == (epoch, step) => drawn,
+            _ => self.draw(epoch, step),
+        };
+        let job = self.job;
+        let taught = match drawn.asked {
+            Some(asked) => Some(asked.answer()?),
+            None if job.asks_teachers() => Some(job.teachers.logits(&drawn.photos)?),
+            None => None,
+        };
+        if self.asks_ahead && step + 1 < self.steps() {
+            let mut next = self.draw(epoch, step + 1);
+            next.asked = Some(job.teachers.ask(&next.photos));
+            self.ahead = Some(next);
+        }
+        let photos = normalize(&drawn.photos, job.backbone.normalization());
+        Ok(Lesson {
+            values: network.trunk(&photos)?,
+            targets: drawn.targets,
+            taught,
+        })
+    }
+
+    /// Draws a step's photos.
+    fn draw(&self, epoch: usize, step: usize) -> Drawn {
+        let (job, recipe) = (self.job, &self.job.recipe);
+        Draw::Lesson { epoch, step }.seed(recipe.seed);
+        let picked = self.picked(self.order.beside(&self.photos.pixels), step);
         let pixels = self.photos.pick(&picked).to_device(job.device);
         let size = job.preprocess.width as usize;
         let photos = augment(&pixels, size, &recipe.augmentation);
-        let (photos, targets) = mixed(photos, targets, recipe);
-        let taught = match job.asks_teachers() {
-            true => Some(job.teachers.logits(&photos)?.to_device(job.device)),
-            false => None,
-        };
-        let values = network.trunk(&normalize(&photos, job.backbone.normalization()))?;
-        Ok(Lesson {
-            values,
+        let (photos, targets) = mixed(photos, self.targets(step), recipe);
+        Drawn {
+            epoch,
+            step,
+            photos,
             targets,
-            taught,
-        })
+            asked: None,
+        }
+    }
+
+    /// The classes' shares of a step's photos.
+    fn targets(&self, step: usize) -> Tensor {
+        let picked = self.picked(&self.order.on_device, step);
+        self.targets.index_select(0, &picked)
+    }
+
+    /// A step's part of the order.
+    fn picked(&self, order: &Tensor, step: usize) -> Tensor {
+        let batch = self.job.recipe.batch as i64;
+        order.narrow(0, step as i64 * batch, batch)
     }
 }
 
@@ -162,6 +214,70 @@ fn mixed(photos: Tensor, targets: Tensor, recipe: &Recipe) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbones::Backbone;
+    use crate::network::Precision;
+    use crate::train::fit::Keep;
+    use crate::train::state::Start;
+    use crate::train::teacher::Teachers;
+    use crate::weights::{self, Weights};
+    use etalase::photo::Fit;
+    use etalase::preprocess::Preprocess;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    #[test]
+    fn teachers_that_are_asked_ahead_say_the_same_of_the_same_photos() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+        let teachers = Teachers::open(&[models.join("default.etalase")]).unwrap();
+        let job = Job {
+            backbone: Backbone::MobileNetV1,
+            features: Weights::new(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            preprocess: Preprocess::u8_nhwc(32, 32, Fit::Stretch),
+            recipe: Recipe {
+                batch: 2,
+                mixup: 0.5,
+                teaching: 0.5,
+                ..Recipe::default()
+            },
+            teachers,
+            device: Device::Cpu,
+            precision: Precision::F32,
+            out: PathBuf::new(),
+            keep: Keep::Best,
+            start: Start::New,
+            save_every: Duration::ZERO,
+        };
+        let graph = job.backbone.classifier(32, 10, 0.0);
+        let weights = weights::random(&graph, 1);
+        let network = Network::new(graph, &weights, job.device, job.precision).unwrap();
+        tch::manual_seed(4);
+        let photos = Dataset::noise([7, 40, 40, 3]);
+        let classes: Vec<String> = (0..10).map(|class| class.to_string()).collect();
+        let lessons = |asks_ahead: bool| {
+            let mut lessons = Lessons::new(&job, &photos, &classes);
+            lessons.asks_ahead = asks_ahead;
+            lessons.begin(&network, 1).unwrap();
+            let each = (0..lessons.steps()).map(|step| {
+                let lesson = lessons.lesson(&network, 1, step).unwrap();
+                let _ = Tensor::rand([5], (Kind::Float, Device::Cpu)); // As dropout draws.
+                let ahead = lessons.ahead.as_ref().map(|next| next.step);
+                assert_eq!(ahead, (asks_ahead && step < 2).then_some(step + 1));
+                lesson
+            });
+            each.collect::<Vec<_>>()
+        };
+        let (plain, ahead) = (lessons(false), lessons(true));
+        assert_eq!(plain.len(), 3);
+        for (plain, ahead) in plain.iter().zip(&ahead) {
+            assert_eq!(plain.values, ahead.values);
+            assert_eq!(plain.targets, ahead.targets);
+            assert_eq!(plain.taught, ahead.taught);
+            assert_eq!(plain.taught.as_ref().unwrap().size(), [2, 10]);
+        }
+        assert_ne!(plain[0].taught, plain[1].taught);
+    }
 
     #[test]
     fn parts_are_the_whole_in_order() {

@@ -5,7 +5,10 @@
 //! A teacher is any bundle with the same categories: another backbone, a larger input, an earlier run. It runs in core,
 //! as it would on a phone, on the whole grey levels that augmentation gives.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, ensure};
 use etalase::bundle::Bundle;
@@ -16,8 +19,9 @@ use tch::{Device, Kind, Tensor};
 use super::identity::hex;
 
 /// One teacher or several, whose logits are averaged.
+#[derive(Clone)]
 pub struct Teachers {
-    bundles: Vec<Classifier>,
+    bundles: Arc<[Classifier]>,
     /// Of the files, as they were named.
     names: Vec<String>,
 }
@@ -67,11 +71,28 @@ impl Teachers {
         self.bundles.is_empty()
     }
 
-    /// Mean logits, `[n, classes]` f32 on the CPU, of photos `[n, h, w, 3]`, whole grey levels in 0..=255.
+    /// Mean logits, `[n, classes]` f32 on the photos' device, of photos `[n, h, w, 3]`, whole grey levels in 0..=255.
     pub fn logits(&self, photos: &Tensor) -> Result<Tensor> {
         let all = self.bundles.iter().map(|bundle| logits(bundle, photos));
         let all = all.collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&all, 0).mean_dim(0, false, Kind::Float))
+        let mean = Tensor::stack(&all, 0).mean_dim(0, false, Kind::Float);
+        Ok(mean.to_device(photos.device()))
+    }
+
+    /// The same, made while the caller goes on.
+    pub(super) fn ask(&self, photos: &Tensor) -> Asked {
+        let (teachers, photos) = (self.clone(), photos.shallow_clone());
+        Asked(std::thread::spawn(move || teachers.logits(&photos)))
+    }
+}
+
+/// Logits that teachers are asked for.
+pub(super) struct Asked(JoinHandle<Result<Tensor>>);
+
+impl Asked {
+    /// Waits for them.
+    pub(super) fn answer(self) -> Result<Tensor> {
+        self.0.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
