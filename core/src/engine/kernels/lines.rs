@@ -172,6 +172,33 @@ pub(super) struct Row {
     pub(super) channel: usize,
 }
 
+/// A row, counted from the first of the padding.
+#[inline(always)]
+pub(super) fn row(job: &Depthwise, row: usize, padding: &[Act; WIDE_CHANNELS]) -> Row {
+    let Depthwise {
+        shape,
+        window,
+        input,
+        ..
+    } = job;
+    match row
+        .checked_sub(window.pad.0)
+        .filter(|&row| row < shape.input.0)
+    {
+        Some(row) => Row {
+            // SAFETY: within the input.
+            first: unsafe { input.pointer.add(row * shape.input.1 * input.stride) },
+            pixel: input.stride,
+            channel: 1,
+        },
+        None => Row {
+            first: padding.as_ptr(),
+            pixel: 0,
+            channel: 0,
+        },
+    }
+}
+
 /// For every output row in `rows`, calls `make` for the lines that it reads and no row
 /// before has, then `visit`. `make` gets the line's four rows and the line's first byte in
 /// the scratch memory; `visit` the row and the slot of its first line, see [`Lines::at`].
@@ -187,12 +214,7 @@ pub(super) unsafe fn each_row(
     mut make: impl FnMut([Row; ROWS], usize),
     mut visit: impl FnMut(usize, usize),
 ) {
-    let Depthwise {
-        shape,
-        window,
-        input,
-        ..
-    } = job;
+    let Depthwise { shape, window, .. } = job;
     let lines = Lines::new(shape, window);
     let stride = window.stride.0;
     for y in rows.clone() {
@@ -202,22 +224,7 @@ pub(super) unsafe fn each_row(
         let first = if kept { lines.groups - 1 } else { 0 };
         for group in first..lines.groups {
             let line = top + group * ROWS;
-            let rows = [0, 1, 2, 3].map(|at| {
-                let row = (line + at).checked_sub(window.pad.0);
-                match row.filter(|&row| row < shape.input.0) {
-                    Some(row) => Row {
-                        // SAFETY: within the input.
-                        first: unsafe { input.pointer.add(row * shape.input.1 * input.stride) },
-                        pixel: input.stride,
-                        channel: 1,
-                    },
-                    None => Row {
-                        first: padding.as_ptr(),
-                        pixel: 0,
-                        channel: 0,
-                    },
-                }
-            });
+            let rows = [0, 1, 2, 3].map(|at| row(job, line + at, padding));
             make(rows, lines.at(lines.slot(top), group));
         }
         visit(y, lines.slot(top));

@@ -1,6 +1,5 @@
 //! What lies under a convolution's window, pixel after pixel, as rows of bytes that a
 //! tile of products runs along: in place where the window is one pixel, else copied.
-//! Left out: levels that widen activations, which lay their own.
 
 use std::ops::Range;
 
@@ -78,31 +77,44 @@ pub(super) unsafe fn each_block(
     let mut from = pixels.start;
     while from < pixels.end {
         let to = (from + block_pixels(shape, window, unit)).min(pixels.end);
-        let mut pixel = from;
-        while pixel < to {
-            let (y, x) = (pixel / shape.output.1, pixel % shape.output.1);
-            let columns = x..shape.output.1.min(x + to - pixel);
-            // SAFETY: the block holds as many patches and a step behind them.
-            unsafe {
-                lay_row(
-                    job,
-                    y,
-                    columns.clone(),
-                    first.add((pixel - from) * depth),
-                    depth,
-                )
-            };
-            pixel += columns.len();
-        }
+        // SAFETY: the block holds as many patches and a step behind them.
+        unsafe { lay(job, from..to, first, depth) };
         let stride = depth;
         visit(from..to, Patches { first, stride });
         from = to;
     }
 }
 
+/// The patches of `pixels`, each `depth` values behind the one before, as activations or
+/// widened.
+///
+/// # Safety
+/// As for [`super::Kernels::conv`]; `to` has room for them and a [`STEP`] behind them.
+#[inline(always)]
+pub(super) unsafe fn lay<T: From<Act>>(job: &Conv, pixels: Range<usize>, to: *mut T, depth: usize) {
+    let width = job.shape.output.1;
+    let mut pixel = pixels.start;
+    while pixel < pixels.end {
+        let (y, x) = (pixel / width, pixel % width);
+        let columns = x..width.min(x + pixels.end - pixel);
+        // SAFETY: the caller's.
+        unsafe {
+            let to = to.add((pixel - pixels.start) * depth);
+            lay_row(job, y, columns.clone(), to, depth);
+        }
+        pixel += columns.len();
+    }
+}
+
 /// The patches of `columns` of output row `y`, each `depth` behind the one before.
 #[inline(always)]
-unsafe fn lay_row(job: &Conv, y: usize, columns: Range<usize>, to: *mut Act, depth: usize) {
+unsafe fn lay_row<T: From<Act>>(
+    job: &Conv,
+    y: usize,
+    columns: Range<usize>,
+    to: *mut T,
+    depth: usize,
+) {
     let Conv {
         shape,
         window,
@@ -118,7 +130,7 @@ unsafe fn lay_row(job: &Conv, y: usize, columns: Range<usize>, to: *mut Act, dep
     // In order: what a copy writes beyond its patch is overwritten by the next.
     for x in columns.start..inside.start {
         // SAFETY: the caller's.
-        unsafe { lay(job, (y, x), to.add(at(x))) };
+        unsafe { lay_one(job, (y, x), to.add(at(x))) };
     }
     for x in inside.clone() {
         // None of the window is padding, and each of its rows is one run.
@@ -135,7 +147,7 @@ unsafe fn lay_row(job: &Conv, y: usize, columns: Range<usize>, to: *mut Act, dep
     }
     for x in inside.end..columns.end {
         // SAFETY: the caller's.
-        unsafe { lay(job, (y, x), to.add(at(x))) };
+        unsafe { lay_one(job, (y, x), to.add(at(x))) };
     }
 }
 
@@ -156,7 +168,7 @@ fn whole_columns(
 
 /// The inputs under the window of output `(y, x)`, `[ky][kx][channel]`.
 #[inline(always)]
-unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
+unsafe fn lay_one<T: From<Act>>(job: &Conv, (y, x): (usize, usize), mut to: *mut T) {
     let Conv {
         shape,
         window,
@@ -165,7 +177,8 @@ unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
     } = job;
     let (kernel_h, kernel_w) = window.kernel;
     let channels = shape.channels_in;
-    let zero = [job.packed.zero_point as Act; STEP];
+    // Hidden from the compiler, which calls `memset` for a few bytes otherwise.
+    let zero = std::hint::black_box([job.packed.zero_point as Act; STEP]);
     for ky in 0..kernel_h {
         let row = (y * window.stride.0 + ky).checked_sub(window.pad.0);
         let row = row.filter(|&row| row < shape.input.0);
@@ -189,22 +202,26 @@ unsafe fn lay(job: &Conv, (y, x): (usize, usize), mut to: *mut Act) {
 /// Writes `length` values in whole steps: what is too much is overwritten by what follows.
 /// Gives the place behind them.
 #[inline(always)]
-unsafe fn copy(from: *const Act, to: *mut Act, length: usize) -> *mut Act {
+unsafe fn copy<T: From<Act>>(from: *const Act, to: *mut T, length: usize) -> *mut T {
     const LONG: usize = 4 * STEP;
     let long = length / LONG * LONG;
     for at in (0..long).step_by(LONG) {
         // SAFETY: the caller's.
         unsafe {
-            let values = from.add(at).cast::<[Act; LONG]>().read_unaligned();
-            to.add(at).cast::<[Act; LONG]>().write_unaligned(values);
-        }
+            write::<T, LONG>(
+                from.add(at).cast::<[Act; LONG]>().read_unaligned(),
+                to.add(at),
+            )
+        };
     }
     for at in (long..length).step_by(STEP) {
         // SAFETY: the caller's.
         unsafe {
-            let values = from.add(at).cast::<[Act; STEP]>().read_unaligned();
-            to.add(at).cast::<[Act; STEP]>().write_unaligned(values);
-        }
+            write::<T, STEP>(
+                from.add(at).cast::<[Act; STEP]>().read_unaligned(),
+                to.add(at),
+            )
+        };
     }
     // SAFETY: the caller's.
     unsafe { to.add(length) }
@@ -212,13 +229,19 @@ unsafe fn copy(from: *const Act, to: *mut Act, length: usize) -> *mut Act {
 
 /// As [`copy`], of one value.
 #[inline(always)]
-unsafe fn fill(values: [Act; STEP], to: *mut Act, length: usize) -> *mut Act {
+unsafe fn fill<T: From<Act>>(values: [Act; STEP], to: *mut T, length: usize) -> *mut T {
     for at in (0..length).step_by(STEP) {
         // SAFETY: the caller's.
-        unsafe { to.add(at).cast::<[Act; STEP]>().write_unaligned(values) };
+        unsafe { write(values, to.add(at)) };
     }
     // SAFETY: the caller's.
     unsafe { to.add(length) }
+}
+
+#[inline(always)]
+unsafe fn write<T: From<Act>, const N: usize>(values: [Act; N], to: *mut T) {
+    // SAFETY: the caller's.
+    unsafe { to.cast::<[T; N]>().write_unaligned(values.map(T::from)) };
 }
 
 /// `0..n` in as few pieces of at most `most` as will do, all as long as can be: a last
