@@ -4,7 +4,8 @@
 //! rows is two.
 //!
 //! Here is which lines there are, what order weights take, which rows a line is made of;
-//! interleaving and multiplying are [`super::avx512_vnni`]'s.
+//! interleaving and multiplying are [`super::avx512_vnni`]'s. [`super::avx2`], whose lines are
+//! of two rows, takes [`row`] from here.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What lies under a convolution's window, pixel after pixel, as rows of bytes that a
+//! What lies under a convolution's window, pixel after pixel, as rows of values that a
 //! tile of products runs along: in place where the window is one pixel, else copied.
 
 use std::ops::Range;

@@ -24,10 +24,14 @@ fn shape(input: (usize, usize), channels: (usize, usize), window: Window, after:
 }
 
 fn square(kernel: usize, stride: usize, pad: usize) -> Window {
+    oblong((kernel, kernel), (stride, stride), (pad, pad))
+}
+
+fn oblong(kernel: (usize, usize), stride: (usize, usize), pad: (usize, usize)) -> Window {
     Window {
-        kernel: (kernel, kernel),
-        stride: (stride, stride),
-        pad: (pad, pad),
+        kernel,
+        stride,
+        pad,
     }
 }
 
@@ -62,10 +66,14 @@ impl Random {
         (0..length).map(|_| byte()).collect()
     }
 
+    /// Uniform, at their ends, or, as those of trained networks are, a few large among small.
     fn weights(&mut self, length: usize, extreme: bool) -> Vec<i8> {
+        let small = self.below(2) == 0;
         let mut weight = || {
             if extreme {
                 [-128, 127, 127, 127][self.below(4)]
+            } else if small && self.below(100) > 0 {
+                self.byte() as i8 / 4
             } else {
                 self.byte() as i8
             }
@@ -97,6 +105,32 @@ impl Random {
 }
 
 /// Pixels with a stride beyond their channels, and nothing readable behind the slack.
+/// A level's scratch memory, and behind it bytes that must stay what they are.
+struct Scratch {
+    memory: Aligned,
+    asked: usize,
+}
+
+impl Scratch {
+    const BEHIND: u8 = 0xa5;
+
+    fn new(asked: usize) -> Scratch {
+        let mut memory = Aligned::zeroed(asked + 256);
+        memory.as_mut_slice()[asked..].fill(Scratch::BEHIND);
+        Scratch { memory, asked }
+    }
+
+    fn pointer(&mut self) -> *mut u8 {
+        self.memory.as_mut_ptr()
+    }
+
+    fn check(&self, what: &str) {
+        let behind = &self.memory.as_slice()[self.asked..];
+        let kept = behind.iter().all(|&byte| byte == Scratch::BEHIND);
+        assert!(kept, "{what}: written behind the scratch memory");
+    }
+}
+
 struct Pixels {
     memory: Vec<Act>,
     stride: usize,
@@ -197,7 +231,13 @@ fn conv_case(level: &dyn Kernels, random: &mut Random, shape: Shape, window: Win
     let extra = [0, 0, 5][random.below(3)];
     let pixels = shape.input.0 * shape.input.1;
     let input = Pixels::new(random, pixels, shape.channels_in, extra, extreme);
-    let small = if extreme { 1e-5 } else { 1e-3 };
+    // Some multipliers bring sums beyond `i32`, which a level may not take for granted.
+    let small = match random.below(8) {
+        0 => 1e6,
+        1 => 1e37,
+        _ if extreme => 1e-5,
+        _ => 1e-3,
+    };
     conv_with(
         level,
         random,
@@ -232,7 +272,7 @@ fn conv_with(
         scalar.pack_conv(&shape, &window, &of),
         level.pack_conv(&shape, &window, &of),
     ];
-    let mut scratch = Aligned::zeroed(level.conv_scratch_bytes(&shape, &window));
+    let mut scratch = Scratch::new(level.conv_scratch_bytes(&shape, &window));
     let pixels = shape.output.0 * shape.output.1;
     let what = format!("{} conv {shape:?} {window:?}", level.name());
     let mut run = |reference: bool, output: ConvOutput, range: Range<usize>| {
@@ -252,7 +292,7 @@ fn conv_with(
         let cut = (range.start + range.len() / 2) % (tiles + 1);
         for tiles in [0..cut, cut..tiles] {
             // SAFETY: tensors are as large as the shape says, with the slack behind them.
-            unsafe { kernels.conv(&job, range.clone(), tiles, scratch.as_mut_ptr()) };
+            unsafe { kernels.conv(&job, range.clone(), tiles, scratch.pointer()) };
         }
     };
     if floats {
@@ -275,6 +315,7 @@ fn conv_with(
             },
         );
     }
+    scratch.check(&what);
 }
 
 #[test]
@@ -288,8 +329,12 @@ fn convolutions() {
             square(5, 2, 2),
             square(2, 1, 0),
             square(1, 2, 0),
+            oblong((1, 7), (1, 1), (0, 3)),
+            oblong((7, 1), (1, 1), (3, 0)),
+            oblong((3, 5), (2, 1), (1, 0)),
+            oblong((5, 3), (1, 2), (2, 1)),
         ];
-        for round in 0..150 + GRID {
+        for round in 0..200 + GRID {
             let (side, channels_in) = size(&mut random, round);
             let mut window = windows[(round + round / windows.len()) % windows.len()];
             if channels_in * side.1 > 10_000 {
@@ -385,17 +430,23 @@ fn depthwise_convolutions() {
             let given = (&weights[..], &input, 1e-3);
             depthwise_with(level, &mut random, (shape, window), given);
         }
-        // More rows than any network has, which a level may leave to the specification.
-        let window = Window {
-            kernel: (19, 2),
-            stride: (1, 1),
-            pad: (1, 0),
-        };
-        let shape = shape((20, 5), (9, 9), window, 0);
-        let weights = random.weights(19 * 2 * 9, false);
-        let input = Pixels::new(&mut random, 100, 9, 0, false);
-        let given = (&weights[..], &input, 1e-3);
-        depthwise_with(level, &mut random, (shape, window), given);
+        for (window, side, channels) in [
+            // More rows than any network has, which a level may leave to the specification.
+            (oblong((19, 2), (1, 1), (1, 0)), (20, 5), 9),
+            (oblong((7, 3), (4, 1), (3, 1)), (23, 17), 40),
+            (oblong((3, 5), (5, 2), (0, 2)), (23, 17), 40),
+            (oblong((5, 5), (2, 1), (2, 0)), (23, 17), 130),
+            (oblong((3, 3), (9, 9), (1, 1)), (23, 17), 40),
+        ] {
+            for small in [1e-3, 1e6, 1e37] {
+                let shape = shape(side, (channels, channels), window, 0);
+                let taps = window.kernel.0 * window.kernel.1;
+                let weights = random.weights(taps * channels, false);
+                let input = Pixels::new(&mut random, side.0 * side.1, channels, 0, false);
+                let given = (&weights[..], &input, small);
+                depthwise_with(level, &mut random, (shape, window), given);
+            }
+        }
     }
 }
 
@@ -422,7 +473,7 @@ fn depthwise_with(
         scalar.pack_depthwise(&shape, &window, &of),
         level.pack_depthwise(&shape, &window, &of),
     ];
-    let mut scratch = Aligned::zeroed(level.depthwise_scratch_bytes(&shape, &window));
+    let mut scratch = Scratch::new(level.depthwise_scratch_bytes(&shape, &window));
     let what = format!("{} depthwise {shape:?} {window:?}", level.name());
     let size = (
         shape.output.0 * shape.output.1,
@@ -449,9 +500,10 @@ fn depthwise_with(
                 clamp,
             };
             // SAFETY: as above.
-            unsafe { kernels.depthwise(&job, range, scratch.as_mut_ptr()) };
+            unsafe { kernels.depthwise(&job, range, scratch.pointer()) };
         },
     );
+    scratch.check(&what);
 }
 
 #[test]
@@ -469,9 +521,13 @@ fn sums_tables_and_multiply_adds() {
             let summand = random.factor() * 100.0 - 200.0;
             let (scale_a, scale_b) = (random.factor(), random.factor());
             let clamp = random.clamp();
-            let scale: Vec<f32> = (0..channels).map(|_| random.factor() - 2.0).collect();
+            // Some products are beyond `i32`, some beyond `f32`.
+            let large = [1.0, 1.0, 1e8, 1e38][random.below(4)];
+            let scale: Vec<f32> = (0..channels)
+                .map(|_| (random.factor() - 2.0) * large)
+                .collect();
             let offset: Vec<f32> = (0..channels)
-                .map(|_| random.factor() * 40.0 - 80.0)
+                .map(|_| (random.factor() * 40.0 - 80.0) * large.min(1e36))
                 .collect();
             let what = format!("{} {pixels} x {channels}", level.name());
             let size = (pixels, channels, extra);

@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Level, TILE_CHANNELS, load};
+use super::{Requantize, TILE_CHANNELS, load};
 use crate::engine::kernels::lines::{Row, WIDE_CHANNELS, row};
 use crate::engine::kernels::patches::pieces;
 use crate::engine::kernels::scalar::{bounded, folded_bias};
@@ -101,11 +101,12 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
     let lines = Lines::new(&shape, &window);
     let stride = window.stride.0;
     let padding = [job.packed.zero_point as Act; WIDE_CHANNELS];
-    // Lines that lie so many rows above are this row's too, by so many pairs further on.
+    // The row of outputs so many higher begins an even number of input rows higher: what was its
+    // pair `further` on is this row's.
     let above = if stride.is_multiple_of(ROWS) { 1 } else { 2 };
     let further = above * stride / ROWS;
     let tiles = pieces(shape.output.1, TILE_PIXELS);
-    let level = Level::new(job.clamp, job.packed.bounded);
+    let requantize = Requantize::new(job.clamp, job.packed.bounded);
     let all = shape.channels_out.div_ceil(TILE_CHANNELS);
     let mut first = 0;
     while first < all {
@@ -146,12 +147,12 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
                     // SAFETY: as above.
                     unsafe {
                         match pixels.len() {
-                            1 => tile::<1>(job, &lines, &level, line, to),
-                            2 => tile::<2>(job, &lines, &level, line, to),
-                            3 => tile::<3>(job, &lines, &level, line, to),
-                            4 => tile::<4>(job, &lines, &level, line, to),
-                            5 => tile::<5>(job, &lines, &level, line, to),
-                            _ => tile::<TILE_PIXELS>(job, &lines, &level, line, to),
+                            1 => tile::<1>(job, &lines, &requantize, line, to),
+                            2 => tile::<2>(job, &lines, &requantize, line, to),
+                            3 => tile::<3>(job, &lines, &requantize, line, to),
+                            4 => tile::<4>(job, &lines, &requantize, line, to),
+                            5 => tile::<5>(job, &lines, &requantize, line, to),
+                            _ => tile::<TILE_PIXELS>(job, &lines, &requantize, line, to),
                         }
                     }
                 }
@@ -199,7 +200,8 @@ unsafe fn interleave(
                 }
             }
             for (pixel, row) in pixel.iter_mut().zip(&rows) {
-                *pixel = pixel.add(row.pixel);
+                // Behind the last pixel it may point anywhere.
+                *pixel = pixel.wrapping_add(row.pixel);
             }
         }
     }
@@ -212,7 +214,7 @@ unsafe fn interleave(
 unsafe fn tile<const R: usize>(
     job: &Depthwise,
     lines: &Lines,
-    level: &Level,
+    requantize: &Requantize,
     line: impl Fn(usize) -> *const u8,
     (pixel, block): (usize, usize),
 ) {
@@ -253,6 +255,6 @@ unsafe fn tile<const R: usize>(
             pointer: output.pointer.add(pixel * output.stride + first),
             ..output
         };
-        level.store(&sums, scale, to, channels);
+        requantize.store(&sums, scale, to, channels);
     }
 }

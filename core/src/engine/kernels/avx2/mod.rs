@@ -1,10 +1,11 @@
-//! AVX2: convolutions on VPMADDWD, everything else on vectors of bytes and floats.
+//! AVX2: convolutions on VPMADDUBSW and VPMADDWD, everything else on vectors of bytes and
+//! floats.
 //!
-//! VPMADDUBSW multiplies twice as many bytes, but its pairs saturate (255·127·2 > 2^15),
-//! which is why runtimes that use it answer differently on CPUs without VNNI. VPMADDWD on
-//! 16-bit values is exact. Zen 3 has two multiplying ports, which bound both at 32
-//! multiply-adds a cycle, because VPMADDUBSW needs a VPMADDWD behind it. With their sums,
-//! one of which VPMADDUBSW saves, they come to 26 and 30.7.
+//! VPMADDUBSW multiplies twice as many bytes, but its pairs saturate (255·127·2 > 2^15), which
+//! is why runtimes that use it for all weights answer differently on CPUs without VNNI. It is
+//! used where no pair can; VPMADDWD on 16-bit values is exact everywhere. Zen 3 has two
+//! multiplying ports, which bound both at 32 multiply-adds a cycle, because VPMADDUBSW needs a
+//! VPMADDWD behind it. With their sums, one of which VPMADDUBSW saves, they come to 30.7 and 26.
 //! Left out: AVX-512, which is another level's.
 //!
 //! Pieces: `conv` and `depthwise` what multiplies; here is all else, and how sums become
@@ -55,7 +56,7 @@ impl Kernels for Avx2 {
 
     unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
         // SAFETY: `avx2` gave this level out, so the CPU has it; the rest is promised.
-        unsafe { conv::conv(job, pixels, tiles, scratch.cast()) }
+        unsafe { conv::conv(job, pixels, tiles, scratch) }
     }
 
     fn pack_depthwise(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
@@ -119,24 +120,22 @@ unsafe fn load(from: *const u8) -> __m256i {
 
 /// How `f32` values become stored ones, see [`Clamp::store`].
 #[derive(Clone, Copy)]
-struct Level {
-    /// Less the zero point.
-    low: __m256,
+struct Requantize {
+    /// The largest stored value, less the zero point.
     high: __m256,
     zero_point: __m256i,
     /// Of stored values.
     bounds: [__m256i; 2],
-    /// Whether every value fits into `i32`, so that packing alone is a bound.
+    /// Whether every value fits into `i32`.
     bounded: bool,
 }
 
-impl Level {
+impl Requantize {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn new(clamp: Clamp, bounded: bool) -> Level {
-        let (low, high, zero_point) = loops::bounds(clamp);
-        Level {
-            low: _mm256_set1_ps(low),
+    fn new(clamp: Clamp, bounded: bool) -> Requantize {
+        let (_, high, zero_point) = loops::bounds(clamp);
+        Requantize {
             high: _mm256_set1_ps(high),
             zero_point: _mm256_set1_epi16(zero_point as i16),
             bounds: [clamp.low, clamp.high].map(|bound| _mm256_set1_epi8(bound as u8 as i8)),
@@ -144,7 +143,7 @@ impl Level {
         }
     }
 
-    /// Stores the sums of a tile, `R` pixels `stride` apart, times `scale`: the first
+    /// Stores the sums of a tile, `R` pixels one behind the other, times `scale`: the first
     /// `channels` of each.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -155,34 +154,35 @@ impl Level {
         to: Target,
         channels: usize,
     ) {
-        let value = |r: usize, half: usize| {
-            let value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][half]), scale[half]);
-            if self.bounded {
-                value
-            } else {
-                _mm256_min_ps(_mm256_max_ps(value, self.low), self.high)
-            }
-        };
+        let value =
+            |r: usize, half: usize| _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][half]), scale[half]);
         for r in (0..R).step_by(2) {
             let second = (r + 1).min(R - 1);
             let values = [value(r, 0), value(r, 1), value(second, 0), value(second, 1)];
-            let levels = self.of(values);
+            let bytes = self.bytes(values);
             // SAFETY: the caller's.
             unsafe {
-                let first = _mm256_castsi256_si128(levels);
+                let first = _mm256_castsi256_si128(bytes);
                 store(to.pointer.add(r * to.stride), first, channels);
                 if second > r {
                     let to = to.pointer.add(second * to.stride);
-                    store(to, _mm256_extracti128_si256::<1>(levels), channels);
+                    store(to, _mm256_extracti128_si256::<1>(bytes), channels);
                 }
             }
         }
     }
 
-    /// Of 32 values that fit into `i32`, or are beyond it below, or no numbers.
+    /// Of 32 values, in order. What is beyond `i32` below and what is no number becomes its
+    /// least number, and so the least stored value; above is a bound.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn of(&self, values: [__m256; 4]) -> __m256i {
+    fn bytes(&self, values: [__m256; 4]) -> __m256i {
+        let values = if self.bounded {
+            values
+        } else {
+            // Of what is no number the second is taken.
+            values.map(|value| _mm256_min_ps(self.high, value))
+        };
         // Rounds to nearest, ties to even: nothing here changes the rounding mode. Packing
         // saturates.
         let [a, b, c, d] = values.map(|value| _mm256_cvtps_epi32(value));
@@ -265,7 +265,7 @@ unsafe fn affine(job: &Affine, pixels: Range<usize>) {
         // SAFETY: the caller's promise.
         return unsafe { loops::affine(job, pixels) };
     }
-    let level = Level::new(job.clamp, false);
+    let requantize = Requantize::new(job.clamp, false);
     let zero_point = _mm256_set1_epi32(job.zero_point);
     for pixel in pixels {
         // SAFETY: within both tensors; scales and offsets are as many as channels.
@@ -279,11 +279,9 @@ unsafe fn affine(job: &Affine, pixels: Range<usize>) {
                     let x = _mm256_sub_epi32(_mm256_cvtepu8_epi32(x), zero_point);
                     let scale = _mm256_loadu_ps(job.scale.as_ptr().add(channel));
                     let offset = _mm256_loadu_ps(job.offset.as_ptr().add(channel));
-                    let value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(x), scale, offset);
-                    // Of what is no number the second is taken, which becomes the least.
-                    _mm256_min_ps(level.high, value)
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(x), scale, offset)
                 });
-                _mm256_storeu_si256(to.add(channel).cast(), level.of(values));
+                _mm256_storeu_si256(to.add(channel).cast(), requantize.bytes(values));
             }
         }
     }

@@ -111,7 +111,7 @@ unsafe fn interleave(job: &Depthwise, lines: &Lines, rows: [Row; ROWS], line: *m
                 }
             }
             for (pixel, row) in pixel.iter_mut().zip(&rows) {
-                *pixel = pixel.add(row.pixel);
+                *pixel = pixel.wrapping_add(row.pixel);
             }
         }
     }
@@ -145,7 +145,7 @@ unsafe fn interleave_wide(job: &Depthwise, lines: &Lines, rows: [Row; ROWS], lin
                 to = to.add(WIDE * VECTOR_BYTES);
             }
             for (pixel, row) in pixel.iter_mut().zip(&rows) {
-                *pixel = pixel.add(row.pixel);
+                *pixel = pixel.wrapping_add(row.pixel);
             }
         }
     }
