@@ -165,7 +165,7 @@ impl Dataset {
         Dataset { pixels, ..self }
     }
 
-    /// The pixels of the photos of these numbers, which lie where all pixels do.
+    /// The pixels of the photos of these numbers, `[n]` on the device of all pixels.
     pub fn pick(&self, numbers: &Tensor) -> Tensor {
         self.pixels.index_select(0, numbers)
     }

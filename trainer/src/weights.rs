@@ -55,6 +55,14 @@ pub fn shapes(weights: &Weights) -> impl Iterator<Item = (&str, &[usize])> {
 
 /// Writes a safetensors file with `metadata` in its header.
 pub fn save(path: &Path, weights: &Weights, metadata: HashMap<String, String>) -> Result<()> {
+    for (name, Array { shape, data }) in weights {
+        let values = shape.iter().product::<usize>();
+        ensure!(
+            values == data.len(),
+            "{name}: {} values of shape {shape:?}",
+            data.len()
+        );
+    }
     let file =
         safetensors::serialize(weights, Some(metadata)).context("cannot serialize the weights")?;
     files::write(path, &file)

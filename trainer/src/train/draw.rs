@@ -5,6 +5,9 @@
 
 use sha2::{Digest, Sha256};
 
+/// Which numbers are drawn for what. A run under way cannot go on with another scheme.
+pub(super) const SCHEME: u32 = 2;
+
 /// What random numbers are drawn for. Epochs count from 1, all else from 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Draw {

@@ -45,14 +45,32 @@ pub(super) struct Learner<'a> {
     pub(super) average: Average,
 }
 
-/// Does the steps of an epoch that are left. Calls `look` now and then and after the last, with the number of steps done and
-/// the sums so far.
+/// What looks at a run, with the number of steps done and the sums so far.
+pub(super) struct Look<F> {
+    /// How long a device works before its figures are read.
+    pub(super) every: Duration,
+    pub(super) at: F,
+}
+
+impl<F: FnMut(&Learner, usize, Sums) -> Result<()>> Look<F> {
+    /// At a run on this device. Reading waits until a GPU has done all that it was given, and it has nothing to do then until
+    /// it is given more.
+    pub(super) fn on(device: Device, at: F) -> Look<F> {
+        let every = match device {
+            Device::Cpu => Duration::ZERO,
+            _ => Duration::from_millis(250),
+        };
+        Look { every, at }
+    }
+}
+
+/// Does the steps of an epoch that are left, and looks now and then and after the last.
 pub(super) fn train_epoch(
     job: &Job,
     learner: &mut Learner,
     lessons: &mut Lessons,
     begun: Begun,
-    mut look: impl FnMut(&Learner, usize, Sums) -> Result<()>,
+    mut look: Look<impl FnMut(&Learner, usize, Sums) -> Result<()>>,
 ) -> Result<Sums> {
     let recipe = &job.recipe;
     let Begun {
@@ -72,7 +90,7 @@ pub(super) fn train_epoch(
         let decay = recipe.averaging_decay(recipe.epochs * steps);
         learner.average.update(learner.network, decay);
         sums.seen += recipe.batch;
-        if step + 1 < steps && since.elapsed() < between_looks(job.device) {
+        if step + 1 < steps && since.elapsed() < look.every {
             continue;
         }
         let read = Vec::<f64>::try_from(&figures)?;
@@ -83,19 +101,10 @@ pub(super) fn train_epoch(
             sums.loss
         );
         sums.seconds += since.elapsed().as_secs_f64();
-        look(learner, step + 1, sums)?;
+        (look.at)(learner, step + 1, sums)?;
         since = Instant::now();
     }
     Ok(sums)
-}
-
-/// How long a device works before its figures are read. Reading waits until a GPU has done all that it was given, and it has
-/// nothing to do then until it is given more.
-fn between_looks(device: Device) -> Duration {
-    match device {
-        Device::Cpu => Duration::ZERO,
-        _ => Duration::from_millis(250),
-    }
 }
 
 /// A step. Gives the loss and how many photos were classified rightly, `[2]` f64 on the device.
@@ -152,9 +161,58 @@ fn loss(recipe: &Recipe, lesson: &Lesson, logits: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
     use crate::graph::{Graph, Op};
     use crate::network::Precision;
+    use crate::train::teacher::Teachers;
     use crate::weights::random;
+
+    /// However often figures are read, an epoch comes to the same.
+    #[test]
+    fn figures_may_wait() {
+        let recipe = Recipe {
+            batch: 2,
+            ..Recipe::default()
+        };
+        let job = Job::of_no_photos(recipe, Teachers::open(&[]).unwrap());
+        tch::manual_seed(3);
+        let photos = Dataset::noise([9, 40, 40, 3]);
+        let classes = ["a", "b", "c"].map(str::to_owned);
+        let graph = job.backbone.classifier(32, classes.len(), 0.1);
+        let weights = random(&graph, 2);
+        let run = |every: Duration| {
+            let network = Network::new(graph.clone(), &weights, job.device, job.precision).unwrap();
+            let mut learner = Learner {
+                network: &network,
+                adamw: AdamW::new(network.named(), 0.0),
+                average: Average::new(&network),
+            };
+            let mut lessons = Lessons::new(&job, &photos, &classes);
+            let mut looked = Vec::new();
+            let at = |_: &Learner, step: usize, sums: Sums| {
+                looked.push((step, sums.seen));
+                Ok(())
+            };
+            let begun = Begun {
+                epoch: 1,
+                step: 0,
+                sums: Sums::default(),
+            };
+            let look = Look { every, at };
+            let sums = train_epoch(&job, &mut learner, &mut lessons, begun, look).unwrap();
+            let sums = Sums {
+                seconds: 0.0,
+                ..sums
+            };
+            (sums, looked, learner.average.weights().unwrap())
+        };
+        let (often, seldom) = (run(Duration::ZERO), run(Duration::MAX));
+        assert_eq!(often.1, [(1, 2), (2, 4), (3, 6), (4, 8)]);
+        assert_eq!(seldom.1, [(4, 8)]);
+        assert_eq!(often.0, seldom.0);
+        assert_eq!(often.2, seldom.2);
+        assert!(often.0.loss > 0.0 && often.0.seen == 8);
+    }
 
     /// Without batch norms a step in parts is the step of the whole batch, and each part goes through by itself.
     #[test]

@@ -5,8 +5,7 @@
 //! run's state is saved after epochs, as far as that takes little of the time, and every few minutes: a run that was ended in any way goes on to the same end.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +15,7 @@ use tch::Device;
 use super::average::Average;
 use super::begin::{begin, load};
 use super::checkpoint::{Checkpoint, Description};
-use super::epoch::{Begun, Learner, Sums, train_epoch};
+use super::epoch::{Begun, Learner, Look, Sums, train_epoch};
 use super::history::{Epoch, HISTORY, History};
 use super::identity::identity;
 use super::lesson::Lessons;
@@ -78,6 +77,26 @@ impl Job {
     /// Whether the loss needs the teachers' answers.
     pub(super) fn asks_teachers(&self) -> bool {
         !self.teachers.is_empty() && self.recipe.teaching > 0.0
+    }
+
+    /// For tests of what is given photos by itself: MobileNetV1 at 32 pixels.
+    #[cfg(test)]
+    pub(super) fn of_no_photos(recipe: Recipe, teachers: Teachers) -> Job {
+        Job {
+            backbone: Backbone::MobileNetV1,
+            features: Weights::new(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            preprocess: Preprocess::u8_nhwc(32, 32, etalase::photo::Fit::Stretch),
+            recipe,
+            teachers,
+            device: Device::Cpu,
+            precision: Precision::F32,
+            out: PathBuf::new(),
+            keep: Keep::Best,
+            start: Start::New,
+            save_every: Duration::ZERO,
+        }
     }
 }
 
@@ -185,7 +204,7 @@ fn run(
             sums: place.sums,
         };
         let epoch = begun.epoch;
-        let look = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
+        let at = |learner: &Learner, step: usize, sums: Sums| -> Result<()> {
             saves.writer.check()?;
             (place.step, place.sums) = (step, sums);
             place.adam_steps = learner.adamw.steps();
@@ -202,6 +221,7 @@ fn run(
             ));
             Ok(())
         };
+        let look = Look::on(job.device, at);
         let sums = train_epoch(job, learner, &mut lessons, begun, look)?;
         let weights = learner.average.weights()?;
         let (accuracy, loss) = validation.measure(&weights, epoch)?;
@@ -246,9 +266,16 @@ fn run(
 struct Saves<'a> {
     job: &'a Job,
     writer: Writer,
-    /// When the state was saved last, and the milliseconds that writing it took.
-    last: Instant,
-    took: Arc<AtomicU64>,
+    state: Arc<Mutex<Saved>>,
+}
+
+/// The state that was saved last.
+struct Saved {
+    at: Instant,
+    /// How long writing it took.
+    took: Duration,
+    /// The next one is being written.
+    is_busy: bool,
 }
 
 impl<'a> Saves<'a> {
@@ -257,32 +284,42 @@ impl<'a> Saves<'a> {
     const SHARE: u32 = 20;
 
     fn new(job: &'a Job) -> Result<Saves<'a>> {
+        let none = Saved {
+            at: Instant::now(),
+            took: Duration::ZERO,
+            is_busy: false,
+        };
         Ok(Saves {
             job,
             writer: Writer::beside(job.device)?,
-            last: Instant::now(),
-            took: Arc::default(),
+            state: Arc::new(Mutex::new(none)),
         })
     }
 
     fn are_due_within_an_epoch(&self) -> bool {
-        self.last.elapsed() >= self.job.save_every
+        let saved = locked(&self.state);
+        !saved.is_busy && saved.at.elapsed() >= self.job.save_every
     }
 
     fn are_due_after_an_epoch(&self) -> bool {
-        let took = Duration::from_millis(self.took.load(Ordering::Relaxed));
-        self.last.elapsed() >= self.job.save_every.min(took * Self::SHARE)
+        let saved = locked(&self.state);
+        let most = self.job.save_every.min(saved.took * Self::SHARE);
+        !saved.is_busy && saved.at.elapsed() >= most
     }
 
     /// Saves the state.
     fn save(&mut self, place: &Place, learner: &Learner) -> Result<()> {
         let state = State::of_run(place, learner)?;
-        let (out, took) = (self.job.out.clone(), Arc::clone(&self.took));
-        self.last = Instant::now();
+        let (out, saved) = (self.job.out.clone(), Arc::clone(&self.state));
+        locked(&saved).is_busy = true;
         self.writer.write(move || {
             let start = Instant::now();
             state.save(&out)?;
-            took.store(start.elapsed().as_millis() as u64, Ordering::Relaxed);
+            *locked(&saved) = Saved {
+                at: Instant::now(),
+                took: start.elapsed(),
+                is_busy: false,
+            };
             Ok(())
         })
     }
@@ -300,6 +337,11 @@ impl<'a> Saves<'a> {
         let (path, history) = (self.job.out.join(HISTORY), history.clone());
         self.writer.write(move || write_json(&path, &history))
     }
+}
+
+/// Nobody panics while it is locked.
+fn locked(state: &Mutex<Saved>) -> MutexGuard<'_, Saved> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An epoch's weights with all that is needed to use them.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::draw;
 use super::fit::Job;
 use crate::data::Dataset;
 
@@ -40,6 +41,7 @@ pub(super) fn identity(
         "training photos": photos(train),
         "validation photos": photos(validation),
         "first weights": hex(&weights.finalize()),
+        "random numbers": draw::SCHEME,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Photos are augmented anew in every epoch, or come from the views that are kept of them.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::augment::augment;
@@ -52,9 +52,11 @@ impl Lesson {
 pub(super) struct Lessons<'a> {
     job: &'a Job,
     photos: &'a Dataset,
-    /// The photos' classes, `[photos, classes]` shares, on the device.
+    /// The photos' classes, on the device.
     targets: Tensor,
-    order: Order,
+    classes: i64,
+    /// Of the epoch that is under way.
+    order: Option<Order>,
     views: Option<Views>,
     /// Whether teachers are asked about the next step's photos while a GPU learns from this one's. On a processor they
     /// would take each other's cores.
@@ -81,13 +83,12 @@ struct Order {
 impl<'a> Lessons<'a> {
     /// Of these training photos.
     pub(super) fn new(job: &'a Job, photos: &'a Dataset, classes: &[String]) -> Lessons<'a> {
-        let targets = photos.targets.onehot(classes.len() as i64);
-        let numbers = Tensor::arange(photos.len() as i64, (Kind::Int64, Device::Cpu));
         Lessons {
             job,
             photos,
-            targets: targets.to_kind(Kind::Float).to_device(job.device),
-            order: Order::of(numbers, job.device),
+            targets: photos.targets.to_device(job.device),
+            classes: classes.len() as i64,
+            order: None,
             views: Views::of_training(&job.recipe),
             asks_ahead: job.asks_teachers() && job.device != Device::Cpu,
             ahead: None,
@@ -104,7 +105,7 @@ impl<'a> Lessons<'a> {
         Draw::Order { epoch }.seed(self.job.recipe.seed);
         let photos = self.photos.len() as i64;
         let numbers = Tensor::randperm(photos, (Kind::Int64, Device::Cpu));
-        self.order = Order::of(numbers, self.job.device);
+        self.order = Some(Order::of(numbers, self.job.device));
         match &mut self.views {
             Some(views) => views.make(epoch, self.job, network, self.photos),
             None => Ok(()),
@@ -118,28 +119,32 @@ impl<'a> Lessons<'a> {
         epoch: usize,
         step: usize,
     ) -> Result<Lesson> {
+        let job = self.job;
+        let order = self.order.as_ref();
+        let order = order.context("a lesson before its epoch is begun")?;
         if let Some(views) = &self.views {
-            let picked = self.picked(&self.order.in_memory, step);
-            let (values, taught) = views.pick(epoch, &picked, self.job.device)?;
+            let picked = self.picked(&order.in_memory, step);
+            let (values, taught) = views.pick(epoch, &picked, job.device)?;
             return Ok(Lesson {
                 values,
-                targets: self.targets(step),
+                targets: self.targets(order, step),
                 taught,
             });
         }
         let drawn = match self.ahead.take() {
             Some(drawn) if (drawn.epoch, drawn.step) == (epoch, step) => drawn,
-            _ => self.draw(epoch, step),
+            _ => self.draw(order, epoch, step),
         };
-        let job = self.job;
         let taught = match drawn.asked {
             Some(asked) => Some(asked.answer()?),
-            None if job.asks_teachers() => Some(job.teachers.logits(&drawn.photos)?),
+            None if job.asks_teachers() => {
+                Some(job.teachers.logits(&drawn.photos)?.to_device(job.device))
+            }
             None => None,
         };
         if self.asks_ahead && step + 1 < self.steps() {
-            let mut next = self.draw(epoch, step + 1);
-            next.asked = Some(job.teachers.ask(&next.photos));
+            let mut next = self.draw(order, epoch, step + 1);
+            next.asked = Some(job.teachers.ask(&next.photos)?);
             self.ahead = Some(next);
         }
         let photos = normalize(&drawn.photos, job.backbone.normalization());
@@ -151,14 +156,14 @@ impl<'a> Lessons<'a> {
     }
 
     /// Draws a step's photos.
-    fn draw(&self, epoch: usize, step: usize) -> Drawn {
+    fn draw(&self, order: &Order, epoch: usize, step: usize) -> Drawn {
         let (job, recipe) = (self.job, &self.job.recipe);
         Draw::Lesson { epoch, step }.seed(recipe.seed);
-        let picked = self.picked(self.order.beside(&self.photos.pixels), step);
+        let picked = self.picked(order.beside(&self.photos.pixels), step);
         let pixels = self.photos.pick(&picked).to_device(job.device);
         let size = job.preprocess.width as usize;
         let photos = augment(&pixels, size, &recipe.augmentation);
-        let (photos, targets) = mixed(photos, self.targets(step), recipe);
+        let (photos, targets) = mixed(photos, self.targets(order, step), recipe);
         Drawn {
             epoch,
             step,
@@ -169,9 +174,10 @@ impl<'a> Lessons<'a> {
     }
 
     /// The classes' shares of a step's photos.
-    fn targets(&self, step: usize) -> Tensor {
-        let picked = self.picked(&self.order.on_device, step);
-        self.targets.index_select(0, &picked)
+    fn targets(&self, order: &Order, step: usize) -> Tensor {
+        let picked = self.picked(&order.on_device, step);
+        let classes = self.targets.index_select(0, &picked);
+        classes.onehot(self.classes).to_kind(Kind::Float)
     }
 
     /// A step's part of the order.
@@ -214,41 +220,21 @@ fn mixed(photos: Tensor, targets: Tensor, recipe: &Recipe) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::Backbone;
-    use crate::network::Precision;
-    use crate::train::fit::Keep;
-    use crate::train::state::Start;
     use crate::train::teacher::Teachers;
-    use crate::weights::{self, Weights};
-    use etalase::photo::Fit;
-    use etalase::preprocess::Preprocess;
-    use std::path::{Path, PathBuf};
-    use std::time::Duration;
+    use crate::weights;
+    use std::path::Path;
 
     #[test]
     fn teachers_that_are_asked_ahead_say_the_same_of_the_same_photos() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         let teachers = Teachers::open(&[models.join("default.etalase")]).unwrap();
-        let job = Job {
-            backbone: Backbone::MobileNetV1,
-            features: Weights::new(),
-            train: Vec::new(),
-            validation: Vec::new(),
-            preprocess: Preprocess::u8_nhwc(32, 32, Fit::Stretch),
-            recipe: Recipe {
-                batch: 2,
-                mixup: 0.5,
-                teaching: 0.5,
-                ..Recipe::default()
-            },
-            teachers,
-            device: Device::Cpu,
-            precision: Precision::F32,
-            out: PathBuf::new(),
-            keep: Keep::Best,
-            start: Start::New,
-            save_every: Duration::ZERO,
+        let recipe = Recipe {
+            batch: 2,
+            mixup: 0.5,
+            teaching: 0.5,
+            ..Recipe::default()
         };
+        let job = Job::of_no_photos(recipe, teachers);
         let graph = job.backbone.classifier(32, 10, 0.0);
         let weights = weights::random(&graph, 1);
         let network = Network::new(graph, &weights, job.device, job.precision).unwrap();

@@ -8,7 +8,7 @@
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
 use etalase::bundle::Bundle;
@@ -71,28 +71,39 @@ impl Teachers {
         self.bundles.is_empty()
     }
 
-    /// Mean logits, `[n, classes]` f32 on the photos' device, of photos `[n, h, w, 3]`, whole grey levels in 0..=255.
+    /// Mean logits, `[n, classes]` f32 on the CPU, of photos `[n, h, w, 3]`, whole grey levels in 0..=255.
     pub fn logits(&self, photos: &Tensor) -> Result<Tensor> {
         let all = self.bundles.iter().map(|bundle| logits(bundle, photos));
         let all = all.collect::<Result<Vec<_>>>()?;
-        let mean = Tensor::stack(&all, 0).mean_dim(0, false, Kind::Float);
-        Ok(mean.to_device(photos.device()))
+        Ok(Tensor::stack(&all, 0).mean_dim(0, false, Kind::Float))
     }
 
-    /// The same, made while the caller goes on.
-    pub(super) fn ask(&self, photos: &Tensor) -> Asked {
+    /// Asks for the same, on the photos' own device, and goes on meanwhile.
+    pub(super) fn ask(&self, photos: &Tensor) -> Result<Asked> {
         let (teachers, photos) = (self.clone(), photos.shallow_clone());
-        Asked(std::thread::spawn(move || teachers.logits(&photos)))
+        let answer = move || Ok(teachers.logits(&photos)?.to_device(photos.device()));
+        let asking = Builder::new().name("teachers".to_owned()).spawn(answer);
+        Ok(Asked(Some(asking.context("no thread to ask teachers")?)))
     }
 }
 
 /// Logits that teachers are asked for.
-pub(super) struct Asked(JoinHandle<Result<Tensor>>);
+pub(super) struct Asked(Option<JoinHandle<Result<Tensor>>>);
 
 impl Asked {
     /// Waits for them.
-    pub(super) fn answer(self) -> Result<Tensor> {
-        self.0.join().unwrap_or_else(|panic| resume_unwind(panic))
+    pub(super) fn answer(mut self) -> Result<Tensor> {
+        let asking = self.0.take().context("teachers answer once")?;
+        asking.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// A run that fails does not leave them at work while libtorch ends.
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(asking) = self.0.take() {
+            let _ = asking.join();
+        }
     }
 }
 

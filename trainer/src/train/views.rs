@@ -127,7 +127,7 @@ impl Views {
                 place.copy_(some);
             }
             if self.taught && job.asks_teachers() {
-                taught.push(job.teachers.logits(&pixels)?.to_device(Device::Cpu));
+                taught.push(job.teachers.logits(&pixels)?);
             }
             bar.inc((to - from) as u64);
         }

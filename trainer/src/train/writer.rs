@@ -11,15 +11,15 @@ use std::thread::{Builder, JoinHandle};
 use anyhow::{Context, Result};
 use tch::Device;
 
-/// What writes one file. It holds a copy of the content.
-type File = Box<dyn FnOnce() -> Result<()> + Send>;
+/// Writes one file, of whose content it holds a copy.
+type Write = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// A thread that writes; without one the caller does.
 pub(super) struct Writer(Option<Thread>);
 
 /// It ends at the first file that cannot be written.
 struct Thread {
-    files: SyncSender<File>,
+    files: SyncSender<Write>,
     running: JoinHandle<Result<()>>,
 }
 
@@ -36,7 +36,7 @@ impl Writer {
     }
 
     fn thread() -> Result<Writer> {
-        let (files, handed_over) = sync_channel::<File>(Writer::WAITING);
+        let (files, handed_over) = sync_channel::<Write>(Writer::WAITING);
         let write = move || handed_over.into_iter().try_for_each(|file| file());
         let running = Builder::new().name("files".to_owned()).spawn(write);
         let running = running.context("no thread to write files")?;
@@ -73,17 +73,24 @@ impl Writer {
     }
 }
 
-/// A run that fails leaves the files that it handed over.
+/// A run that fails leaves the files that it handed over, and says what of them failed as well.
 impl Drop for Writer {
     fn drop(&mut self) {
-        let _ = self.finish(); // What ended the run is told already.
+        let Some(Thread { files, running }) = self.0.take() else {
+            return;
+        };
+        drop(files);
+        if let Ok(Err(error)) = running.join() {
+            eprintln!("{error:#}");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use anyhow::bail;
 
@@ -115,24 +122,49 @@ mod tests {
         assert_eq!(*written.lock().unwrap(), [5, 6, 7]);
     }
 
+    #[test]
+    fn a_thread_writes_beside_a_gpu_alone() {
+        assert!(Writer::beside(Device::Cpu).unwrap().0.is_none());
+        let mut writer = Writer::beside(Device::Cuda(0)).unwrap();
+        let (go_on, wait) = sync_channel::<()>(0);
+        // Handing over does not wait for a file that cannot be written yet.
+        let blocked = move || Ok(wait.recv_timeout(Duration::from_secs(60))?);
+        writer.write(blocked).unwrap();
+        writer.write(|| Ok(())).unwrap();
+        go_on.send(()).unwrap();
+        writer.finish().unwrap();
+    }
+
     /// What cannot be written is said once, as soon as it is known, and nothing is written behind it.
     #[test]
     fn an_error_comes_back() {
         let mut writer = Writer::thread().unwrap();
         assert!(writer.check().is_ok());
         writer.write(|| bail!("the disk is full")).unwrap();
+        let began = Instant::now();
         let said = loop {
+            assert!(began.elapsed() < Duration::from_secs(60), "nothing is said");
             match writer.check() {
                 Ok(()) => std::thread::sleep(Duration::from_millis(1)),
                 Err(said) => break said.to_string(),
             }
         };
         assert_eq!(said, "the disk is full");
+        writer.finish().unwrap();
 
+        let behind = Arc::new(AtomicUsize::new(0));
         let mut writer = Writer::thread().unwrap();
         writer.write(|| bail!("the disk is full")).unwrap();
-        let refused = (0..Writer::WAITING + 2).find_map(|_| writer.write(|| Ok(())).err());
+        let refused = (0..Writer::WAITING + 2).find_map(|_| {
+            let behind = Arc::clone(&behind);
+            let write = move || {
+                behind.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            writer.write(write).err()
+        });
         let said = refused.or(writer.finish().err()).unwrap().to_string();
         assert_eq!(said, "the disk is full");
+        assert_eq!(behind.load(Ordering::Relaxed), 0);
     }
 }
