@@ -8,11 +8,13 @@
 //! VPMADDWD behind it. With their sums, one of which VPMADDUBSW saves, they come to 30.7 and 26.
 //! Left out: AVX-512, which is another level's.
 //!
-//! Pieces: `conv` and `depthwise` what multiplies; here is all else, and how sums become
-//! stored values.
+//! Pieces: `conv` with its weights (`fours`) and what multiplies (`products`), `depthwise`; here
+//! is all else, and how sums become stored values.
 
 mod conv;
 mod depthwise;
+mod fours;
+mod products;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -43,7 +45,7 @@ impl Kernels for Avx2 {
     }
 
     fn pack_conv(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
-        conv::pack(shape, window, of)
+        fours::pack(shape, window, of)
     }
 
     fn conv_scratch_bytes(&self, shape: &Shape, window: &Window) -> usize {
