@@ -23,8 +23,9 @@ pub(super) struct Patches {
 }
 
 /// Whether the patches are the input itself: a window of one pixel that visits all.
-pub(super) fn in_place(window: &Window) -> bool {
-    (window.kernel, window.stride, window.pad) == ((1, 1), (1, 1), (0, 0))
+pub(super) fn in_place(shape: &Shape, window: &Window) -> bool {
+    let one_by_one = (window.kernel, window.stride, window.pad) == ((1, 1), (1, 1), (0, 0));
+    one_by_one && shape.input == shape.output
 }
 
 /// Values of a patch, in whole steps of `unit` inputs.
@@ -40,7 +41,7 @@ fn block_pixels(shape: &Shape, window: &Window, unit: usize) -> usize {
 
 /// Scratch bytes that [`each_block`] wants.
 pub(super) fn scratch_bytes(shape: &Shape, window: &Window, unit: usize) -> usize {
-    if in_place(window) {
+    if in_place(shape, window) {
         return 0;
     }
     // Patches are written in whole steps.
@@ -66,7 +67,7 @@ pub(super) unsafe fn each_block(
         input,
         ..
     } = job;
-    if in_place(window) {
+    if in_place(shape, window) {
         // SAFETY: within the input.
         let first = unsafe { input.pointer.add(pixels.start * input.stride) };
         let stride = input.stride;

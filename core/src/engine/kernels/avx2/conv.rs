@@ -100,9 +100,14 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
 /// Tiles of channels of a block of pixels, whose patches are `rows`.
 #[target_feature(enable = "avx2")]
 unsafe fn block(job: &Conv, to: &To, pixels: Range<usize>, tiles: Range<usize>, rows: Rows) {
-    let end = pixels.end;
+    let (end, behind) = (pixels.end, tiles.end);
     for n in tiles {
-        let mut next = Fetch::new(job.packed, n + 1, pixels.len().div_ceil(TILE_PIXELS));
+        let next = if n + 1 < behind {
+            Fours::of(job.packed, n + 1)
+        } else {
+            Fours::default()
+        };
+        let mut next = Fetch::new(job.packed, next, pixels.len().div_ceil(TILE_PIXELS));
         for pixel in pixels.clone().step_by(TILE_PIXELS) {
             next.take();
             // SAFETY: the rows of `pixel` and of those behind it.
@@ -136,13 +141,8 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// Of tile `n`, in `times` parts.
-    fn new(packed: &PackedConv, n: usize, times: usize) -> Fetch {
-        let fours = if n < packed.bias.len() / TILE_CHANNELS {
-            Fours::of(packed, n)
-        } else {
-            Fours::default()
-        };
+    /// In `times` parts.
+    fn new(packed: &PackedConv, fours: Fours, times: usize) -> Fetch {
         let lines = fours.bytes() / LINE;
         Fetch {
             next: packed.weights.as_ptr().wrapping_add(fours.at),

@@ -17,7 +17,6 @@ pub(super) const LINE: usize = 64;
 /// of either kind it has. There stand the places of their inputs, narrow ones first, `u32`
 /// each, and from the next line of the cache on their weights.
 #[derive(Clone, Copy, Default)]
-#[repr(C)]
 pub(super) struct Fours {
     pub(super) at: usize,
     pub(super) narrow: usize,
@@ -25,6 +24,8 @@ pub(super) struct Fours {
 }
 
 impl Fours {
+    const HEAD_BYTES: usize = 3 * size_of::<usize>();
+
     /// Bytes of their places, and of all.
     pub(super) fn places_bytes(self) -> usize {
         ((self.narrow + self.wide) * size_of::<u32>()).next_multiple_of(LINE)
@@ -36,16 +37,21 @@ impl Fours {
 
     /// Of tile `n`.
     pub(super) fn of(packed: &PackedConv, n: usize) -> Fours {
-        debug_assert!((n + 1) * size_of::<Fours>() <= packed.weights.as_slice().len());
-        // SAFETY: the weights begin with one of each tile.
-        unsafe { packed.weights.as_ptr().cast::<Fours>().add(n).read() }
+        let from = &packed.weights.as_slice()[n * Fours::HEAD_BYTES..][..Fours::HEAD_BYTES];
+        let (numbers, _) = from.as_chunks();
+        let number = |at: usize| usize::from_ne_bytes(numbers[at]);
+        Fours {
+            at: number(0),
+            narrow: number(1),
+            wide: number(2),
+        }
     }
 
     /// Writes tile `n`'s.
     fn write(self, n: usize, packed: &mut [u8]) {
-        let to = packed[n * size_of::<Fours>()..].chunks_exact_mut(size_of::<usize>());
-        for (to, number) in to.zip([self.at, self.narrow, self.wide]) {
-            to.copy_from_slice(&number.to_ne_bytes());
+        let (to, _) = packed[n * Fours::HEAD_BYTES..].as_chunks_mut();
+        for (to, number) in to.iter_mut().zip([self.at, self.narrow, self.wide]) {
+            *to = number.to_ne_bytes();
         }
     }
 }
@@ -73,7 +79,7 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedCo
     let tiles = || of.weights.chunks(taken * TILE_CHANNELS);
     let count = shape.channels_out.div_ceil(TILE_CHANNELS);
     let wide: Vec<Vec<bool>> = tiles().map(|tile| are_wide(tile, taken)).collect();
-    let mut end = (count * size_of::<Fours>()).next_multiple_of(LINE);
+    let mut end = (count * Fours::HEAD_BYTES).next_multiple_of(LINE);
     let heads = wide.iter().map(|kinds| {
         let wide = kinds.iter().filter(|&&wide| wide).count();
         let head = Fours {
@@ -156,5 +162,23 @@ fn write_four(four: [i8; INPUTS], wide: bool, to: &mut [u8]) {
     for (pair, [x, y]) in [[a, b], [c, d]].into_iter().enumerate() {
         let to = &mut to[pair * (WIDE_BYTES / 2)..][..INPUTS];
         to.copy_from_slice(&[x[0], x[1], y[0], y[1]]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_narrow;
+
+    #[test]
+    fn narrow_is_what_cannot_leave_sixteen_bits() {
+        for (a, b) in (i8::MIN..=i8::MAX).flat_map(|a| (i8::MIN..=i8::MAX).map(move |b| (a, b))) {
+            let [most, least] = [i8::max, i8::min].map(|of| {
+                let products = [a, b].map(|weight| 255 * i32::from(of(weight, 0)));
+                products.iter().sum::<i32>()
+            });
+            let fits = most <= i32::from(i16::MAX) && least >= i32::from(i16::MIN);
+            assert_eq!(is_narrow([a, b, 0, 0]), fits, "{a} {b}");
+            assert_eq!(is_narrow([0, 0, a, b]), fits, "{a} {b}");
+        }
     }
 }

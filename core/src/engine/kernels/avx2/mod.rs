@@ -5,7 +5,8 @@
 //! is why runtimes that use it for all weights answer differently on CPUs without VNNI. It is
 //! used where no pair can; VPMADDWD on 16-bit values is exact everywhere. Zen 3 has two
 //! multiplying ports, which bound both at 32 multiply-adds a cycle, because VPMADDUBSW needs a
-//! VPMADDWD behind it. With their sums, one of which VPMADDUBSW saves, they come to 30.7 and 26.
+//! VPMADDWD behind it. With loads and sums, of which VPMADDUBSW needs one for two, they come to
+//! 30.7 and 25.4.
 //! Left out: AVX-512, which is another level's.
 //!
 //! Pieces: `conv` with its weights (`fours`) and what multiplies (`products`), `depthwise`; here

@@ -95,7 +95,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     let columns = columns.skip(tiles.start).take(tiles.len());
     // A tile of an image that is read in place must not reach beyond it; patches lie in whole
     // tiles.
-    let last = if patches::in_place(&job.window) {
+    let last = if patches::in_place(&job.shape, &job.window) {
         job.shape.output.0 * job.shape.output.1 - PIXELS
     } else {
         usize::MAX
