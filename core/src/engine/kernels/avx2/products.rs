@@ -1,8 +1,8 @@
 //! Products of a tile of a convolution: rows of inputs by fours of weights ([`super::conv`]).
 //!
 //! Full tiles are in assembly, for the order of instructions (a pixel's products before its sums)
-//! and for addresses from three registers: 25.4 multiply-adds a cycle of wide fours on a Zen 3, of
-//! 26 without any load; the compiler's order comes to 23.
+//! and for addresses from three registers. Bare loops of wide fours are 7 % faster so than with
+//! products and sums in turns, whole layers 1 to 2 %.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
