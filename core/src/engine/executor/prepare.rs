@@ -167,7 +167,10 @@ fn prepare(
             };
             let tiles = kernels.conv_tiles(&shape);
             let by_tiles = shares_tiles(&shape, &conv.window, tiles, threads);
-            let units = if by_tiles { (tiles, 1) } else { pixels };
+            let units = match by_tiles {
+                true => (tiles, 1),
+                false => (output.pixels(), kernels.conv_grain(&shape, &conv.window)),
+            };
             let work = Work::Conv {
                 job,
                 packed,

@@ -291,6 +291,12 @@ pub(crate) trait Kernels: Sync {
         0
     }
 
+    /// Pixels that ranges of a [`Kernels::conv`] are best multiples of: the least that is worth
+    /// a call.
+    fn conv_grain(&self, _shape: &Shape, _window: &Window) -> usize {
+        4
+    }
+
     /// How many tiles of output channels a convolution has, for threads to share among them
     /// where sharing pixels would send all of the weights through each.
     fn conv_tiles(&self, _shape: &Shape) -> usize {

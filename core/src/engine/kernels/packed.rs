@@ -61,6 +61,9 @@ pub(crate) struct PackedConv {
     /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
     #[cfg(target_arch = "x86_64")]
     pub(crate) bounded: bool,
+    /// Whether AVX2 multiplies transformed weights by transformed inputs.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) transformed: bool,
 }
 
 /// A depthwise convolution's weights, as [`PackedConv`].

@@ -101,6 +101,8 @@ pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> Pac
         zero_point: of.zero_point,
         #[cfg(target_arch = "x86_64")]
         bounded: false,
+        #[cfg(target_arch = "x86_64")]
+        transformed: false,
     }
 }
 

@@ -418,6 +418,38 @@ fn the_least_weights_with_the_least_and_the_largest_activations() {
     }
 }
 
+/// Windows of 3×3 over images that have room for many squares, which a level may transform.
+#[test]
+fn convolutions_of_three_by_three() {
+    let mut random = Random(6);
+    for level in others() {
+        for round in 0..80 {
+            let pad = (random.below(3), random.below(3));
+            let window = oblong((3, 3), (1, 1), pad);
+            let side = (11 + random.below(9), 11 + random.below(9));
+            let channels = ([16, 32, 48, 17][round % 4], CHANNELS[random.below(9)]);
+            let shape = shape(side, channels, window, random.below(3));
+            conv_case(level, &mut random, shape, window, round % 9 == 0);
+        }
+        // The largest sums that leave an output within 26 bits, and some beyond.
+        for (value, weight) in [(0, -128), (255, -128), (255, 127)] {
+            for channels in [96, 112, 128, 240] {
+                let window = square(3, 1, 1);
+                let shape = shape((13, 14), (channels, 18), window, 1);
+                let mut input = Pixels::new(&mut random, 13 * 14, channels, 0, false);
+                input.memory.fill(act(value));
+                let depth = 9 * channels;
+                let weights = vec![weight; depth * 18];
+                let small = 1.0 / (depth as f32 * 4e3);
+                for floats in [true, false] {
+                    let given = (&weights[..], &input, small);
+                    conv_with(level, &mut random, (shape, window), given, floats);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn depthwise_convolutions() {
     let mut random = Random(2);

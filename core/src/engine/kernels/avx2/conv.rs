@@ -10,13 +10,11 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::fours::{Fours, INPUTS, LINE, NARROW_BYTES};
-use super::products::{
-    Rows, TILE_PIXELS, Taken, multiply_narrow, multiply_narrow_full, multiply_wide,
-    multiply_wide_full,
-};
-use super::{Requantize, TILE_CHANNELS, load};
+use super::products::{Rows, TILE_PIXELS, Taken, multiply_narrow, multiply_wide};
+use super::store::To;
+use super::{TILE_CHANNELS, load};
 use crate::engine::kernels::patches::{self, Patches, STEP};
-use crate::engine::kernels::{Conv, ConvOutput, PackedConv, Shape, Target, Window};
+use crate::engine::kernels::{Conv, PackedConv, Shape, Window};
 
 /// A block's widened activations stay in the second-level cache while all weights pass.
 const BLOCK_BYTES: usize = 128 << 10;
@@ -49,12 +47,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     let words_stride = widened(shape, window);
     // SAFETY: the scratch holds both.
     let words = unsafe { scratch.add(widened_at(shape, window)) }.cast::<i16>();
-    let to = match job.output {
-        ConvOutput::Act(target, clamp) => {
-            To::Act(target, Requantize::new(clamp, job.packed.bounded))
-        }
-        ConvOutput::F32(logits) => To::F32(logits),
-    };
+    let to = To::new(job);
     let fours = || tiles.clone().map(|n| Fours::of(job.packed, n));
     let some_are_wide = fours().any(|fours| fours.wide > 0);
     if fours().all(|fours| fours.narrow == 0) {
@@ -125,12 +118,6 @@ unsafe fn block(job: &Conv, to: &To, pixels: Range<usize>, tiles: Range<usize>, 
     }
 }
 
-/// [`ConvOutput`], with what its tiles share.
-enum To {
-    Act(Target, Requantize),
-    F32(*mut f32),
-}
-
 /// A tile's weights on their way into the cache while the one before passes, some at a time: a
 /// block uses them once, so that they come from the third level or from memory.
 struct Fetch {
@@ -185,42 +172,8 @@ unsafe fn tile<const R: usize>(job: &Conv, to: &To, n: usize, pixel: usize, rows
             places: places.add(fours.narrow),
             weights: weights.add(fours.narrow * NARROW_BYTES),
         };
-        match <&mut [_; TILE_PIXELS]>::try_from(&mut sums[..]) {
-            Ok(sums) => {
-                if narrow.fours > 0 {
-                    multiply_narrow_full(sums, rows, narrow);
-                }
-                if wide.fours > 0 {
-                    multiply_wide_full(sums, rows, wide);
-                }
-            }
-            Err(_) => {
-                multiply_narrow(&mut sums, rows, narrow);
-                multiply_wide(&mut sums, rows, wide);
-            }
-        }
-        let scale = packed.multipliers.as_ptr().add(first);
-        let scale = [_mm256_loadu_ps(scale), _mm256_loadu_ps(scale.add(8))];
-        let channels = (job.shape.channels_out - first).min(TILE_CHANNELS);
-        match to {
-            To::Act(target, requantize) => {
-                let to = Target {
-                    pointer: target.pointer.add(pixel * target.stride + first),
-                    ..*target
-                };
-                requantize.store(&sums, scale, to, channels);
-            }
-            To::F32(logits) => {
-                for (r, sums) in sums.iter().enumerate() {
-                    let mut row = [0.0_f32; TILE_CHANNELS];
-                    for half in 0..2 {
-                        let value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[half]), scale[half]);
-                        _mm256_storeu_ps(row.as_mut_ptr().add(half * 8), value);
-                    }
-                    let to = logits.add((pixel + r) * job.shape.channels_out + first);
-                    std::ptr::copy_nonoverlapping(row.as_ptr(), to, channels);
-                }
-            }
-        }
+        multiply_narrow(&mut sums, rows, narrow);
+        multiply_wide(&mut sums, rows, wide);
+        to.put(job, &sums, pixel, n);
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedCo
         multipliers: vec![0.0; count * TILE_CHANNELS],
         zero_point: of.zero_point,
         bounded: bounded(of),
+        transformed: false,
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     for (channel, weights) in of.weights.chunks_exact(taken).enumerate() {

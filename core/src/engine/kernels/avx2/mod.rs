@@ -9,20 +9,24 @@
 //! 1.2 times what those of VPMADDWD alone do.
 //! Left out: AVX-512, which is another level's.
 //!
-//! Pieces: `conv` with its weights (`fours`) and what multiplies (`products`), `depthwise`; here
-//! is all else, and how sums become stored values.
+//! Pieces: `conv` with its weights (`fours`) and what multiplies (`products`), `winograd`, which
+//! does with fewer products, `depthwise`, how sums become stored values (`store`); here is all
+//! else.
 
 mod conv;
 mod depthwise;
 mod fours;
 mod products;
+mod store;
+mod winograd;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use self::store::Requantize;
 use super::{
-    Act, Add, Affine, AveragePool, Clamp, Conv, ConvWeights, Depthwise, GlobalAveragePool, Kernels,
-    Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Target, Window,
+    Add, Affine, AveragePool, Conv, ConvWeights, Depthwise, GlobalAveragePool, Kernels, Lookup,
+    MaxPool, PackedConv, PackedDepthwise, Quantize, Shape, Window,
 };
 use super::{loops, means};
 
@@ -46,11 +50,16 @@ impl Kernels for Avx2 {
     }
 
     fn pack_conv(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
-        fours::pack(shape, window, of)
+        winograd::pack(shape, window, of).unwrap_or_else(|| fours::pack(shape, window, of))
     }
 
     fn conv_scratch_bytes(&self, shape: &Shape, window: &Window) -> usize {
-        conv::scratch_bytes(shape, window)
+        let transformed = winograd::scratch_bytes(shape, window);
+        conv::scratch_bytes(shape, window).max(transformed)
+    }
+
+    fn conv_grain(&self, shape: &Shape, window: &Window) -> usize {
+        winograd::grain(shape, window)
     }
 
     fn conv_tiles(&self, shape: &Shape) -> usize {
@@ -59,7 +68,12 @@ impl Kernels for Avx2 {
 
     unsafe fn conv(&self, job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
         // SAFETY: `avx2` gave this level out, so the CPU has it; the rest is promised.
-        unsafe { conv::conv(job, pixels, tiles, scratch) }
+        unsafe {
+            match job.packed.transformed {
+                true => winograd::conv(job, pixels, tiles, scratch),
+                false => conv::conv(job, pixels, tiles, scratch),
+            }
+        }
     }
 
     fn pack_depthwise(&self, shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
@@ -119,100 +133,6 @@ impl Kernels for Avx2 {
 unsafe fn load(from: *const u8) -> __m256i {
     // SAFETY: the caller's.
     unsafe { _mm256_loadu_si256(from.cast()) }
-}
-
-/// How `f32` values become stored ones, see [`Clamp::store`].
-#[derive(Clone, Copy)]
-struct Requantize {
-    /// The largest stored value, less the zero point.
-    high: __m256,
-    zero_point: __m256i,
-    /// Of stored values.
-    bounds: [__m256i; 2],
-    /// Whether every value fits into `i32`.
-    bounded: bool,
-}
-
-impl Requantize {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn new(clamp: Clamp, bounded: bool) -> Requantize {
-        let (_, high, zero_point) = loops::bounds(clamp);
-        Requantize {
-            high: _mm256_set1_ps(high),
-            zero_point: _mm256_set1_epi16(zero_point as i16),
-            bounds: [clamp.low, clamp.high].map(|bound| _mm256_set1_epi8(bound as u8 as i8)),
-            bounded,
-        }
-    }
-
-    /// Stores the sums of a tile, `R` pixels one behind the other, times `scale`: the first
-    /// `channels` of each.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn store<const R: usize>(
-        &self,
-        sums: &[[__m256i; 2]; R],
-        scale: [__m256; 2],
-        to: Target,
-        channels: usize,
-    ) {
-        let value =
-            |r: usize, half: usize| _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][half]), scale[half]);
-        for r in (0..R).step_by(2) {
-            let second = (r + 1).min(R - 1);
-            let values = [value(r, 0), value(r, 1), value(second, 0), value(second, 1)];
-            let bytes = self.bytes(values);
-            // SAFETY: the caller's.
-            unsafe {
-                let first = _mm256_castsi256_si128(bytes);
-                store(to.pointer.add(r * to.stride), first, channels);
-                if second > r {
-                    let to = to.pointer.add(second * to.stride);
-                    store(to, _mm256_extracti128_si256::<1>(bytes), channels);
-                }
-            }
-        }
-    }
-
-    /// Of 32 values, in order. What is beyond `i32` below and what is no number becomes its
-    /// least number, and so the least stored value; above is a bound.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn bytes(&self, values: [__m256; 4]) -> __m256i {
-        let values = if self.bounded {
-            values
-        } else {
-            // Of what is no number the second is taken.
-            values.map(|value| _mm256_min_ps(self.high, value))
-        };
-        // Rounds to nearest, ties to even: nothing here changes the rounding mode. Packing
-        // saturates.
-        let [a, b, c, d] = values.map(|value| _mm256_cvtps_epi32(value));
-        let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
-        let [low, high] = words.map(|words| _mm256_adds_epi16(words, self.zero_point));
-        // It works within halves of a vector; the permutation puts fours in order.
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order);
-        let [low, high] = self.bounds;
-        _mm256_min_epu8(_mm256_max_epu8(bytes, low), high)
-    }
-}
-
-/// The first `channels` of sixteen values.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn store(to: *mut Act, values: __m128i, channels: usize) {
-    // SAFETY: `to` has room for `channels` values, at most sixteen.
-    unsafe {
-        if channels == TILE_CHANNELS {
-            _mm_storeu_si128(to.cast(), values);
-        } else {
-            let mut row = [0_u8; TILE_CHANNELS];
-            _mm_storeu_si128(row.as_mut_ptr().cast(), values);
-            std::ptr::copy_nonoverlapping(row.as_ptr(), to, channels);
-        }
-    }
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -75,6 +75,46 @@ pub(super) unsafe fn multiply_narrow<const R: usize>(
     rows: Rows,
     taken: Taken,
 ) {
+    if taken.fours == 0 {
+        return;
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match <&mut [_; TILE_PIXELS]>::try_from(&mut sums[..]) {
+            Ok(sums) => multiply_narrow_full(sums, rows, taken),
+            Err(_) => multiply_narrow_part(sums, rows, taken),
+        }
+    }
+}
+
+/// As [`multiply_narrow`], of wide fours.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn multiply_wide<const R: usize>(
+    sums: &mut [[__m256i; 2]; R],
+    rows: Rows,
+    taken: Taken,
+) {
+    if taken.fours == 0 {
+        return;
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match <&mut [_; TILE_PIXELS]>::try_from(&mut sums[..]) {
+            Ok(sums) => multiply_wide_full(sums, rows, taken),
+            Err(_) => multiply_wide_part(sums, rows, taken),
+        }
+    }
+}
+
+/// [`multiply_narrow`] of any tile.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn multiply_narrow_part<const R: usize>(
+    sums: &mut [[__m256i; 2]; R],
+    rows: Rows,
+    taken: Taken,
+) {
     let ones = _mm256_set1_epi16(1);
     for four in 0..taken.fours {
         // SAFETY: the caller's rows and weights.
@@ -94,10 +134,10 @@ pub(super) unsafe fn multiply_narrow<const R: usize>(
     }
 }
 
-/// As [`multiply_narrow`], of wide fours.
+/// [`multiply_wide`] of any tile.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn multiply_wide<const R: usize>(
+unsafe fn multiply_wide_part<const R: usize>(
     sums: &mut [[__m256i; 2]; R],
     rows: Rows,
     taken: Taken,
@@ -150,11 +190,7 @@ macro_rules! with_tile {
 /// [`multiply_narrow`] of a full tile and at least one four.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn multiply_narrow_full(
-    sums: &mut [[__m256i; 2]; TILE_PIXELS],
-    rows: Rows,
-    taken: Taken,
-) {
+unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows, taken: Taken) {
     // A memory operand, for registers are full; within a line of the cache.
     #[repr(align(32))]
     struct Ones([i16; 16]);
@@ -214,11 +250,7 @@ pub(super) unsafe fn multiply_narrow_full(
 /// [`multiply_wide`] of a full tile and at least one four, as [`multiply_narrow_full`].
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn multiply_wide_full(
-    sums: &mut [[__m256i; 2]; TILE_PIXELS],
-    rows: Rows,
-    taken: Taken,
-) {
+unsafe fn multiply_wide_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows, taken: Taken) {
     macro_rules! pixel {
         ($at:literal, $sum0:literal, $sum1:literal) => {
             concat!(

@@ -38,6 +38,7 @@ pub(super) fn pack_tiles(
         multipliers: vec![0.0; vectors * LANES],
         zero_point: of.zero_point,
         bounded: bounded(of),
+        transformed: false,
     };
     packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();
