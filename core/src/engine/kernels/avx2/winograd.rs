@@ -29,10 +29,12 @@ const TAPS: usize = 9;
 const POINTS: usize = INPUT_SIDE * INPUT_SIDE;
 /// Input channels that are transformed at a time.
 const LANES: usize = 16;
-/// Squares from which on the products saved cost more than eight times the weights' bytes.
+/// Squares from which on the products saved are worth weights of eight times their bytes.
 const FEWEST_SQUARES: usize = 12;
+/// Input channels up to which a block of few squares stays in the second-level cache.
+const MOST_INPUTS: usize = 1024;
 /// Transformed inputs of a block stay in the second-level cache while weights pass.
-const BLOCK_BYTES: usize = 128 << 10;
+const BLOCK_BYTES: usize = 160 << 10;
 
 /// Rows and columns of squares.
 fn squares(shape: &Shape) -> (usize, usize) {
@@ -44,6 +46,8 @@ fn suits(shape: &Shape, window: &Window) -> bool {
     let (down, across) = squares(shape);
     (window.kernel, window.stride) == ((3, 3), (1, 1))
         && shape.channels_in.is_multiple_of(LANES)
+        && shape.channels_in <= MOST_INPUTS
+        && shape.channels_out >= TILE_CHANNELS
         && down * across >= FEWEST_SQUARES
 }
 
@@ -58,30 +62,59 @@ pub(super) fn grain(shape: &Shape, window: &Window) -> usize {
 /// Squares that are transformed at a time.
 fn block_squares(shape: &Shape) -> usize {
     let fitting = BLOCK_BYTES / (POINTS * shape.channels_in * size_of::<i16>());
-    (fitting / TILE_PIXELS * TILE_PIXELS).clamp(TILE_PIXELS, 4 * TILE_PIXELS)
+    fitting.clamp(TILE_PIXELS, 4 * TILE_PIXELS)
 }
 
-/// Where things are in the scratch memory: transformed inputs `[point][square][channel]`, sums of
-/// a tile of channels `[point][square][channel]`, and one pixel of padding.
+/// The scratch memory of a block: transformed inputs `[point][square][channel]`, sums of a tile of
+/// channels `[point][square][channel]`, and one pixel of padding.
 struct Memory {
     inputs: *mut i16,
+    /// Values from one point to the next.
+    inputs_plane: usize,
     sums: *mut i32,
+    sums_plane: usize,
     padding: *mut Act,
 }
 
-/// Bytes of [`Memory`]'s parts.
-fn parts(shape: &Shape) -> [usize; 3] {
-    let squares = block_squares(shape);
-    [
-        POINTS * squares * shape.channels_in * size_of::<i16>(),
-        POINTS * squares * TILE_CHANNELS * size_of::<i32>(),
-        shape.channels_in,
-    ]
+/// At least as many bytes, an odd number of lines of the cache: what is one such plane behind the
+/// other does not meet in the same few sets of it.
+const fn plane_bytes(bytes: usize) -> usize {
+    (bytes.div_ceil(LINE) | 1) * LINE
+}
+
+impl Memory {
+    fn planes(shape: &Shape) -> [usize; 2] {
+        let squares = block_squares(shape);
+        [
+            plane_bytes(squares * shape.channels_in * size_of::<i16>()),
+            plane_bytes(squares * TILE_CHANNELS * size_of::<i32>()),
+        ]
+    }
+
+    fn bytes(shape: &Shape) -> usize {
+        let planes = Memory::planes(shape);
+        POINTS * (planes[0] + planes[1]) + shape.channels_in
+    }
+
+    /// In `scratch`, which has [`Memory::bytes`].
+    unsafe fn new(shape: &Shape, scratch: *mut u8) -> Memory {
+        let [inputs, sums] = Memory::planes(shape);
+        // SAFETY: the caller's; planes are whole lines of the cache.
+        unsafe {
+            Memory {
+                inputs: scratch.cast(),
+                inputs_plane: inputs / size_of::<i16>(),
+                sums: scratch.add(POINTS * inputs).cast(),
+                sums_plane: sums / size_of::<i32>(),
+                padding: scratch.add(POINTS * (inputs + sums)).cast(),
+            }
+        }
+    }
 }
 
 pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
     match suits(shape, window) {
-        true => parts(shape).iter().sum(),
+        true => Memory::bytes(shape),
         false => 0,
     }
 }
@@ -187,21 +220,13 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     let of_row = SIDE * job.shape.output.1;
     let first = pixels.start / of_row * across;
     let end = pixels.end.div_ceil(of_row) * across;
-    let [inputs, sums, padding] = parts(&job.shape);
-    // SAFETY: the scratch memory holds the three.
+    // SAFETY: the caller's.
     let memory = unsafe {
-        Memory {
-            inputs: scratch.cast(),
-            sums: scratch.add(inputs).cast(),
-            padding: scratch.add(inputs + sums).cast(),
-        }
-    };
-    // SAFETY: as above.
-    unsafe {
+        let memory = Memory::new(&job.shape, scratch);
+        let zero = job.packed.zero_point as u8;
+        memory.padding.write_bytes(zero, job.shape.channels_in);
         memory
-            .padding
-            .write_bytes(job.packed.zero_point as u8, padding);
-    }
+    };
     let to = To::new(job);
     for block in pieces(end - first, block_squares(&job.shape)) {
         let places = || {
@@ -212,12 +237,12 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
         // SAFETY: there is room for a block; places are within the output.
         unsafe {
             for (square, place) in places() {
-                transform_inputs(job, place, &memory, (square, block.len()));
+                transform_inputs(job, place, &memory, square);
             }
             for n in tiles.clone() {
                 multiply(job, n, &memory, block.len());
                 for (square, place) in places() {
-                    let values = transform_sums(job, n, &memory, (square, block.len()));
+                    let values = transform_sums(job, n, &memory, square);
                     put(job, &to, n, place, &pixels, &values);
                 }
             }
@@ -225,14 +250,9 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     }
 }
 
-/// The inputs of square `square` of a block of `block` squares, whose first output is `place`.
+/// The inputs of square `square` of a block, whose first output is `place`.
 #[target_feature(enable = "avx2")]
-unsafe fn transform_inputs(
-    job: &Conv,
-    place: (usize, usize),
-    memory: &Memory,
-    (square, block): (usize, usize),
-) {
+unsafe fn transform_inputs(job: &Conv, place: (usize, usize), memory: &Memory, square: usize) {
     let Conv {
         shape,
         window,
@@ -261,20 +281,18 @@ unsafe fn transform_inputs(
         unsafe {
             let mut columns = [[_mm256_setzero_si256(); INPUT_SIDE]; INPUT_SIDE];
             for (x, column) in columns.iter_mut().enumerate() {
-                let values = pixels.map(|row| {
-                    let bytes = _mm_loadu_si128(row[x].add(channel).cast());
+                *column = transform_line([0, 1, 2, 3, 4, 5].map(|y: usize| {
+                    let bytes = _mm_loadu_si128(pixels[y][x].add(channel).cast());
                     _mm256_cvtepu8_epi16(bytes)
-                });
-                *column = transform_line(values);
+                }));
             }
-            for y in 0..INPUT_SIDE {
-                for (x, value) in transform_line(columns.map(|column| column[y]))
-                    .into_iter()
-                    .enumerate()
-                {
-                    let point = y * INPUT_SIDE + x;
-                    let to = (point * block + square) * channels + channel;
-                    _mm256_storeu_si256(memory.inputs.add(to).cast(), value);
+            // By index: where the columns were mapped, all of them were copied.
+            for (y, first) in (0..POINTS).step_by(INPUT_SIDE).enumerate() {
+                let row = [0, 1, 2, 3, 4, 5].map(|x: usize| columns[x][y]);
+                for (x, value) in transform_line(row).into_iter().enumerate() {
+                    let plane = (first + x) * memory.inputs_plane;
+                    let to = memory.inputs.add(plane + square * channels + channel);
+                    _mm256_storeu_si256(to.cast(), value);
                 }
             }
         }
@@ -300,9 +318,9 @@ fn transform_line([a, b, c, d, e, f]: [__m256i; INPUT_SIDE]) -> [__m256i; INPUT_
     ]
 }
 
-/// Sums over input channels of tile `n` of output channels, for all squares of a block.
+/// Sums over input channels of tile `n` of output channels, for all of a block's `squares`.
 #[target_feature(enable = "avx2")]
-unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, block: usize) {
+unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, squares: usize) {
     let channels = job.shape.channels_in;
     let fours = channels / INPUTS;
     let packed = job.packed.weights.as_ptr();
@@ -314,7 +332,7 @@ unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, block: usize) {
                 Rows {
                     bytes: job.input.pointer, // Nothing reads them.
                     bytes_stride: 0,
-                    words: memory.inputs.add(point * block * channels),
+                    words: memory.inputs.add(point * memory.inputs_plane),
                     words_stride: channels,
                 },
                 Taken {
@@ -322,10 +340,10 @@ unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, block: usize) {
                     places: packed.cast(),
                     weights: weights.add((n * POINTS + point) * fours * WIDE_BYTES),
                 },
-                memory.sums.add(point * block * TILE_CHANNELS),
+                memory.sums.add(point * memory.sums_plane),
             )
         };
-        for squares in pieces(block, TILE_PIXELS) {
+        for squares in pieces(squares, TILE_PIXELS) {
             // SAFETY: rows and sums are as many as squares in the block.
             unsafe {
                 let rows = rows.from(squares.start);
@@ -361,12 +379,7 @@ type Square = [[[__m256i; 2]; SIDE]; SIDE];
 /// The sums of square `square` by the channels of tile `n`, bias added.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transform_sums(
-    job: &Conv,
-    n: usize,
-    memory: &Memory,
-    (square, block): (usize, usize),
-) -> Square {
+unsafe fn transform_sums(job: &Conv, n: usize, memory: &Memory, square: usize) -> Square {
     // Of 9, modulo 2^32.
     let inverse = _mm256_set1_epi32(0x38e3_8e39);
     let mut values = [[[_mm256_setzero_si256(); 2]; SIDE]; SIDE];
@@ -383,16 +396,14 @@ unsafe fn transform_sums(
             let from = memory.sums.add(square * TILE_CHANNELS + half * 8);
             let mut columns = [[_mm256_setzero_si256(); SIDE]; INPUT_SIDE];
             for (x, column) in columns.iter_mut().enumerate() {
-                let mut sums = [_mm256_setzero_si256(); INPUT_SIDE];
-                for (y, sum) in sums.iter_mut().enumerate() {
+                *column = transform_line_of_sums([0, 1, 2, 3, 4, 5].map(|y: usize| {
                     let point = y * INPUT_SIDE + x;
-                    *sum = load(from.add(point * block * TILE_CHANNELS).cast());
-                }
-                *column = transform_line_of_sums(sums);
+                    load(from.add(point * memory.sums_plane).cast())
+                }));
             }
-            for (y, row) in values.iter_mut().enumerate() {
-                let line = transform_line_of_sums(columns.map(|column| column[y]));
-                for (value, sum) in row.iter_mut().zip(line) {
+            for (y, values) in values.iter_mut().enumerate() {
+                let row = [0, 1, 2, 3, 4, 5].map(|x: usize| columns[x][y]);
+                for (value, sum) in values.iter_mut().zip(transform_line_of_sums(row)) {
                     let sum = _mm256_srai_epi32::<6>(_mm256_mullo_epi32(sum, inverse));
                     value[half] = _mm256_add_epi32(sum, bias);
                 }
@@ -444,6 +455,80 @@ unsafe fn put(
                     to.put(job, &[values[pixel - first]], pixel, n);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is largest of sums with these factors along both sides, of values from `low` to `high`.
+    fn largest(factors: &[Vec<i32>], [low, high]: [i32; 2]) -> i32 {
+        let lines = || factors.iter();
+        let extremes = lines()
+            .flat_map(|a| lines().map(move |b| (a, b)))
+            .map(|(a, b)| {
+                let products = || a.iter().flat_map(|x| b.iter().map(move |y| x * y));
+                let most: i32 = products().map(|x| (x * low).max(x * high)).sum();
+                let least: i32 = products().map(|x| (x * low).min(x * high)).sum();
+                most.max(-least)
+            });
+        extremes.max().expect("lines")
+    }
+
+    #[test]
+    fn what_is_transformed_fits_into_sixteen_bits() {
+        if !is_x86_feature_detected!("avx2") {
+            return;
+        }
+        // Of each point along a side, the factors of the inputs, and of the weights.
+        let mut of_inputs = vec![vec![0; INPUT_SIDE]; INPUT_SIDE];
+        for input in 0..INPUT_SIDE {
+            // SAFETY: the CPU has AVX2.
+            let lanes: [[i16; 16]; INPUT_SIDE] = unsafe {
+                let one = |at| _mm256_set1_epi16(i16::from(at == input));
+                std::mem::transmute(transform_line([0, 1, 2, 3, 4, 5].map(one)))
+            };
+            for (point, lanes) in of_inputs.iter_mut().zip(lanes) {
+                point[input] = i32::from(lanes[0]);
+            }
+        }
+        let mut of_weights = vec![vec![0; 3]; INPUT_SIDE];
+        for tap in 0..3 {
+            let one = |at| [i16::from(at == tap); LANES];
+            let lanes = transform_weights([0, 1, 2].map(one));
+            for (point, lanes) in of_weights.iter_mut().zip(lanes) {
+                point[tap] = i32::from(lanes[0]);
+            }
+        }
+        let inputs = largest(&of_inputs, [0, 255]);
+        let weights = largest(&of_weights, [-128, 127]);
+        assert_eq!((inputs, weights), (68 * 255, 144 * 128));
+        assert!(inputs.max(weights) <= i32::from(i16::MAX));
+    }
+
+    #[test]
+    fn weights_are_transformed_where_no_output_can_leave_26_bits() {
+        let window = Window {
+            kernel: (3, 3),
+            stride: (1, 1),
+            pad: (1, 1),
+        };
+        for (channels, side, fits) in [(112, 14, true), (128, 14, false), (112, 8, false)] {
+            let shape = Shape {
+                input: (side, side),
+                output: (side, side),
+                channels_in: channels,
+                channels_out: 16,
+            };
+            let of = ConvWeights {
+                weights: &vec![-128; TAPS * channels * 16],
+                bias: &[0; 16],
+                multipliers: &[1.0; 16],
+                zero_point: 0,
+            };
+            assert_eq!(pack(&shape, &window, &of).is_some(), fits, "{shape:?}");
         }
     }
 }
