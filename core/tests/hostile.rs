@@ -190,40 +190,58 @@ fn thousands_of_scans_end_soon() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
-/// `plan.bin` of multiply-adds of a factor each, over 2^20 channels, one behind the other; and a row of scores.
-fn multiply_adds(steps: usize) -> Vec<u8> {
-    // In postcard a structure is its fields one after the other, and a variant its number before them.
-    fn coded(value: &impl serde::Serialize) -> Vec<u8> {
-        postcard::to_allocvec(value).expect("coded")
-    }
-    const CHANNELS: usize = 1 << 20;
+/// In postcard a structure is its fields one after the other, and a variant its number before them.
+fn coded(value: &impl serde::Serialize) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("coded")
+}
+
+/// Channels of the tensors of a [`plan`].
+const CHANNELS: usize = 1 << 20;
+
+/// `plan.bin` over a model: three tensors of bytes, of which the first is the input, and a row of as many scores; each of
+/// them one pixel.
+fn plan(model: &[u8], scores: usize, steps: &[Vec<u8>]) -> Vec<u8> {
     let (u8_type, bytes, floats) = (0_u32, 0_u32, 1_u32);
-    let (affine, dequantize) = (4_u32, 12_u32);
-    let tensor = |kind: u32| (kind, 1_usize, 1_usize, CHANNELS, None::<(usize, usize)>);
+    let tensor = |kind: u32, channels: usize| {
+        let whole = None::<(usize, usize)>;
+        (kind, 1_usize, 1_usize, channels, whole)
+    };
     let port = ("input", vec![1, CHANNELS], u8_type, 0_usize);
-    let tensors = vec![tensor(bytes), tensor(bytes), tensor(bytes), tensor(floats)];
-    let mut body = [
+    let mut tensors = vec![tensor(bytes, CHANNELS); 3];
+    tensors.push(tensor(floats, scores));
+    let (output, inline) = (3_usize, Vec::<u8>::new());
+    let head = [
         coded(&port),
-        coded(&3_usize),
+        coded(&output),
         coded(&tensors),
-        coded(&(steps + 1)),
+        coded(&steps.len()),
     ]
     .concat();
+    let body = [head, steps.concat(), coded(&inline)].concat();
+    let version = 2_u32.to_le_bytes();
+    let head = [
+        &b"ETALPLAN"[..],
+        &version,
+        &Sha256::digest(model),
+        &Sha256::digest(&body),
+    ];
+    [head.concat(), body].concat()
+}
+
+/// Multiply-adds of a factor each, one behind the other.
+fn multiply_adds(steps: usize) -> Vec<u8> {
+    let (affine, dequantize) = (4_u32, 12_u32);
+    let mut all = Vec::new();
     let mut from = 0_usize;
     for _ in 0..steps {
         let to = if from == 1 { 2 } else { 1 };
         let factors = (vec![1.0_f32], vec![0.0_f32]);
-        body.extend(coded(&("", vec![from], to, affine, 0_u8, factors)));
-        body.extend(coded(&(0_u8, 0_u8, 255_u8)));
+        let step = coded(&("", vec![from], to, affine, 0_u8, factors));
+        all.push([step, coded(&(0_u8, 0_u8, 255_u8))].concat());
         from = to;
     }
-    body.extend(coded(&("", vec![from], 3_usize, dequantize, 1.0_f32, 0_u8)));
-    body.extend(coded(&Vec::<u8>::new()));
-    let version = 2_u32.to_le_bytes();
-    let mut file = [&b"ETALPLAN"[..], &version, &Sha256::digest(b"")].concat();
-    file.extend(Sha256::digest(&body));
-    file.extend(body);
-    file
+    all.push(coded(&("", vec![from], 3_usize, dequantize, 1.0_f32, 0_u8)));
+    plan(b"", CHANNELS, &all)
 }
 
 #[test]
@@ -239,4 +257,33 @@ fn a_few_kilobytes_of_plan_take_no_gigabytes() {
     let error = open(200).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Model);
     assert!(error.to_string().contains("memory"), "{error}");
+}
+
+/// Levels pack the weights of a few channels as those of many.
+#[test]
+fn weights_that_would_take_gigabytes_are_not_packed() {
+    const WIDTH: usize = 40;
+    let model = vec![0; WIDTH * CHANNELS * 2];
+    let (conv, of_model, out_in) = (0_u32, 0_u32, 0_u32);
+    let window = ((1_usize, WIDTH), (1_usize, 1_usize), (0_usize, WIDTH - 1));
+    let weights = (of_model, 0_usize, out_in, vec![0_i32; 2], vec![1.0_f32; 2]);
+    let (zero_point, levels) = (0_u8, None::<(u8, u8, u8)>);
+    let step = (
+        "",
+        vec![0_usize],
+        3_usize,
+        conv,
+        window,
+        weights,
+        zero_point,
+        levels,
+    );
+    let plan = plan(&model, 2, &[coded(&step)]);
+    let sha256 = Sha256::digest(&model).into();
+    let start = Instant::now();
+    let error = Engine::from_plan(&plan, &model, &sha256, &EngineOptions::default());
+    let error = error.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Model);
+    assert!(error.to_string().contains("memory"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(2));
 }

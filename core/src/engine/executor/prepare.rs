@@ -120,18 +120,38 @@ pub(super) fn steps(
     threads: usize,
 ) -> Result<Vec<Prepared>> {
     let mut bytes = 0;
-    let mut within = |prepared: Prepared| {
-        bytes += prepared.work.bytes();
-        match bytes > MAX_MEMORY_BYTES {
-            true => Err(too_much("the weights")),
-            false => Ok(prepared),
-        }
+    let within = |bytes: usize| match bytes > MAX_MEMORY_BYTES {
+        true => Err(too_much("the weights")),
+        false => Ok(()),
     };
-    plan.steps
-        .iter()
-        .map(|step| prepare(plan, step, model, kernels, threads))
-        .map(|prepared| prepared.and_then(&mut within))
-        .collect()
+    let prepared = plan.steps.iter().map(|step| {
+        within(packed_at_most(plan, step).saturating_add(bytes))?;
+        let prepared = prepare(plan, step, model, kernels, threads)?;
+        bytes += prepared.work.bytes();
+        within(bytes)?;
+        Ok(prepared)
+    });
+    prepared.collect()
+}
+
+/// More than what a step's weights take once packed, by any level: eight bytes each, of whole tiles of channels and of
+/// inputs. Of a few channels that is many times what they take in the file.
+fn packed_at_most(plan: &Plan, step: &Step) -> usize {
+    /// Channels or inputs that every level's tiles are parts of.
+    const TILE: usize = 64;
+    let (conv, channels_in) = match &step.op {
+        Op::Conv(conv) => (conv, plan.tensors[step.inputs[0]].channels),
+        Op::Depthwise(conv) => (conv, 1),
+        _ => return 0,
+    };
+    let channels_out = plan.tensors[step.output].channels.next_multiple_of(TILE);
+    let (height, width) = conv.window.kernel;
+    let inputs = [height, width, channels_in]
+        .into_iter()
+        .fold(1, usize::saturating_mul);
+    inputs
+        .div_ceil(TILE)
+        .saturating_mul(8 * TILE * channels_out)
 }
 
 fn prepare(
