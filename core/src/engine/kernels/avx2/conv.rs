@@ -79,7 +79,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
                     words_stride,
                 };
                 if some_are_wide {
-                    rows.widen(words, end - from);
+                    rows.widen(end - from);
                 }
                 block(job, &to, from..end, tiles.clone(), rows);
             }

@@ -44,15 +44,15 @@ impl Rows {
     /// meets weights of 0.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn widen(self, words: *mut i16, pixels: usize) {
+    pub(super) unsafe fn widen(self, pixels: usize) {
         for pixel in 0..pixels {
             for at in (0..self.words_stride).step_by(STEP) {
                 // SAFETY: at most a step behind the patches, which may be read.
                 unsafe {
                     let from = self.bytes.add(pixel * self.bytes_stride + at);
                     let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
-                    let to = words.add(pixel * self.words_stride + at);
-                    _mm256_storeu_si256(to.cast(), values);
+                    let to = self.words.add(pixel * self.words_stride + at);
+                    _mm256_storeu_si256(to.cast_mut().cast(), values);
                 }
             }
         }
@@ -187,6 +187,29 @@ macro_rules! with_tile {
     }};
 }
 
+/// The assembly of six pixels: each one's input, its products by `low` and `high` in `product` and
+/// `x`, and their sums. `$offset` is where the input is behind its place.
+macro_rules! six_pixels {
+    ($products:literal, $offset:literal) => {
+        concat!(
+            six_pixels!("{upper}", $offset, $products, "a0", "a1"),
+            six_pixels!("{upper} + {row}", $offset, $products, "b0", "b1"),
+            six_pixels!("{upper} + {row} * 2", $offset, $products, "c0", "c1"),
+            six_pixels!("{lower}", $offset, $products, "d0", "d1"),
+            six_pixels!("{lower} + {row}", $offset, $products, "e0", "e1"),
+            six_pixels!("{lower} + {row} * 2", $offset, $products, "f0", "f1"),
+        )
+    };
+    ($at:literal, $offset:literal, $products:literal, $a:literal, $b:literal) => {
+        concat!(
+            concat!("vpbroadcastd {x}, dword ptr [", $at, $offset, "]\n"),
+            $products,
+            concat!("vpaddd {", $a, "}, {", $a, "}, {product}\n"),
+            concat!("vpaddd {", $b, "}, {", $b, "}, {x}\n"),
+        )
+    };
+}
+
 /// [`multiply_narrow`] of a full tile and at least one four.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -195,29 +218,6 @@ unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Row
     #[repr(align(32))]
     struct Ones([i16; 16]);
     static ONES: Ones = Ones([1; 16]);
-    macro_rules! pixel {
-        ($at:literal, $sum0:literal, $sum1:literal) => {
-            concat!(
-                "vpbroadcastd {x}, dword ptr [",
-                $at,
-                "]\n",
-                "vpmaddubsw {product}, {x}, {low}\n",
-                "vpmaddubsw {x}, {x}, {high}\n",
-                "vpmaddwd {product}, {product}, [{ones}]\n",
-                "vpmaddwd {x}, {x}, [{ones}]\n",
-                "vpaddd {",
-                $sum0,
-                "}, {",
-                $sum0,
-                "}, {product}\n",
-                "vpaddd {",
-                $sum1,
-                "}, {",
-                $sum1,
-                "}, {x}\n",
-            )
-        };
-    }
     // SAFETY: the caller's rows and weights.
     unsafe {
         with_tile!(
@@ -231,12 +231,13 @@ unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Row
             "vmovdqu {low}, [{weights}]",
             "vmovdqu {high}, [{weights} + 32]",
             "add {weights}, 64",
-            pixel!("{upper}", "a0", "a1"),
-            pixel!("{upper} + {row}", "b0", "b1"),
-            pixel!("{upper} + {row} * 2", "c0", "c1"),
-            pixel!("{lower}", "d0", "d1"),
-            pixel!("{lower} + {row}", "e0", "e1"),
-            pixel!("{lower} + {row} * 2", "f0", "f1"),
+            six_pixels!(
+                "vpmaddubsw {product}, {x}, {low}
+                vpmaddubsw {x}, {x}, {high}
+                vpmaddwd {product}, {product}, [{ones}]
+                vpmaddwd {x}, {x}, [{ones}]\n",
+                ""
+            ),
             "dec {fours}",
             "jnz 2b",
             first = in(reg) rows.bytes,
@@ -251,24 +252,12 @@ unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Row
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn multiply_wide_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows, taken: Taken) {
-    macro_rules! pixel {
-        ($at:literal, $sum0:literal, $sum1:literal) => {
-            concat!(
-                "vpbroadcastd {x}, dword ptr [",
-                $at,
-                "]\n",
-                "vpmaddwd {product}, {x}, {low}\n",
-                "vpmaddwd {x}, {x}, {high}\n",
-                "vpaddd {",
-                $sum0,
-                "}, {",
-                $sum0,
-                "}, {product}\n",
-                "vpaddd {",
-                $sum1,
-                "}, {",
-                $sum1,
-                "}, {x}\n",
+    macro_rules! pair_of_inputs {
+        ($offset:literal) => {
+            six_pixels!(
+                "vpmaddwd {product}, {x}, {low}
+                vpmaddwd {x}, {x}, {high}\n",
+                $offset
             )
         };
     }
@@ -284,21 +273,11 @@ unsafe fn multiply_wide_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows,
             "lea {lower}, [{third} + {lower} * 2]",
             "vmovdqu {low}, [{weights}]",
             "vmovdqu {high}, [{weights} + 32]",
-            pixel!("{upper}", "a0", "a1"),
-            pixel!("{upper} + {row}", "b0", "b1"),
-            pixel!("{upper} + {row} * 2", "c0", "c1"),
-            pixel!("{lower}", "d0", "d1"),
-            pixel!("{lower} + {row}", "e0", "e1"),
-            pixel!("{lower} + {row} * 2", "f0", "f1"),
+            pair_of_inputs!(""),
             "vmovdqu {low}, [{weights} + 64]",
             "vmovdqu {high}, [{weights} + 96]",
             "add {weights}, 128",
-            pixel!("{upper} + 4", "a0", "a1"),
-            pixel!("{upper} + {row} + 4", "b0", "b1"),
-            pixel!("{upper} + {row} * 2 + 4", "c0", "c1"),
-            pixel!("{lower} + 4", "d0", "d1"),
-            pixel!("{lower} + {row} + 4", "e0", "e1"),
-            pixel!("{lower} + {row} * 2 + 4", "f0", "f1"),
+            pair_of_inputs!(" + 4"),
             "dec {fours}",
             "jnz 2b",
             first = in(reg) rows.words,
