@@ -593,7 +593,14 @@ mod tests {
 
     #[test]
     fn shares_are_whole_grains_and_cover_everything() {
-        for (units, grain, parts) in [(0, 1, 3), (1, 8, 2), (49, 8, 2), (112, 1, 5), (7, 2, 8)] {
+        for (units, grain, parts) in [
+            (0, 1, 3),
+            (1, 8, 2),
+            (49, 8, 2),
+            (112, 1, 5),
+            (7, 2, 8),
+            (196, 56, 8),
+        ] {
             let mut next = 0;
             for part in 0..parts {
                 let range = share(units, grain, part, parts);

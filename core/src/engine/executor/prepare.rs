@@ -125,7 +125,13 @@ pub(super) fn steps(
         false => Ok(()),
     };
     let prepared = plan.steps.iter().map(|step| {
-        within(packed_at_most(plan, step).saturating_add(bytes))?;
+        let shape = shape(plan, step);
+        let most = match &step.op {
+            Op::Conv(conv) => conv_bytes_at_most(&shape, &conv.window),
+            Op::Depthwise(conv) => depthwise_bytes_at_most(&shape, &conv.window),
+            _ => 0,
+        };
+        within(most.saturating_add(bytes))?;
         let prepared = prepare(plan, step, model, kernels, threads)?;
         bytes += prepared.work.bytes();
         within(bytes)?;
@@ -134,24 +140,38 @@ pub(super) fn steps(
     prepared.collect()
 }
 
-/// More than what a step's weights take once packed, by any level: eight bytes each, of whole tiles of channels and of
-/// inputs. Of a few channels that is many times what they take in the file.
-fn packed_at_most(plan: &Plan, step: &Step) -> usize {
-    /// Channels or inputs that every level's tiles are parts of.
+/// Sides and channels of a step's first input and its output.
+fn shape(plan: &Plan, step: &Step) -> Shape {
+    let (input, output) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
+    Shape {
+        input: (input.height, input.width),
+        output: (output.height, output.width),
+        channels_in: input.channels,
+        channels_out: output.channels,
+    }
+}
+
+/// More than what a convolution's weights take once packed, by any level: of a few channels that is many times what they
+/// take in the file.
+fn conv_bytes_at_most(shape: &Shape, window: &Window) -> usize {
+    // AVX2 may transform the weights of such windows.
+    let bytes_each = if window.kernel == (3, 3) { 9 } else { 3 };
+    bytes_at_most(window, shape.channels_in, shape.channels_out, bytes_each)
+}
+
+/// As [`conv_bytes_at_most`], of a depthwise convolution.
+fn depthwise_bytes_at_most(shape: &Shape, window: &Window) -> usize {
+    bytes_at_most(window, 1, shape.channels_out, 24)
+}
+
+/// Of weights in whole tiles of channels and of inputs.
+fn bytes_at_most(window: &Window, inputs: usize, outputs: usize, bytes_each: usize) -> usize {
+    /// Every level's tiles are parts of as many.
     const TILE: usize = 64;
-    let (conv, channels_in) = match &step.op {
-        Op::Conv(conv) => (conv, plan.tensors[step.inputs[0]].channels),
-        Op::Depthwise(conv) => (conv, 1),
-        _ => return 0,
-    };
-    let channels_out = plan.tensors[step.output].channels.next_multiple_of(TILE);
-    let (height, width) = conv.window.kernel;
-    let inputs = [height, width, channels_in]
-        .into_iter()
-        .fold(1, usize::saturating_mul);
-    inputs
-        .div_ceil(TILE)
-        .saturating_mul(8 * TILE * channels_out)
+    let (height, width) = window.kernel;
+    let taken = height.saturating_mul(width).saturating_mul(inputs);
+    let padded = bytes_each * TILE * outputs.next_multiple_of(TILE);
+    taken.div_ceil(TILE).saturating_mul(padded)
 }
 
 fn prepare(
@@ -162,12 +182,7 @@ fn prepare(
     threads: usize,
 ) -> Result<Prepared> {
     let (input, output) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
-    let shape = Shape {
-        input: (input.height, input.width),
-        output: (output.height, output.width),
-        channels_in: input.channels,
-        channels_out: output.channels,
-    };
+    let shape = shape(plan, step);
     let windowed = |window: &Window| Windowed {
         shape,
         window: *window,
@@ -189,7 +204,7 @@ fn prepare(
             let by_tiles = shares_tiles(&shape, &conv.window, tiles, threads);
             let units = match by_tiles {
                 true => (tiles, 1),
-                false => (output.pixels(), kernels.conv_grain(&shape, &conv.window)),
+                false => (output.pixels(), kernels.conv_grain(&shape, &packed)),
             };
             let work = Work::Conv {
                 job,
@@ -430,6 +445,61 @@ fn in_kernel_order(plan: &Plan, conv: &Convolution, model: &[u8], shape: &Shape)
                 }
             }
             ordered
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernels::levels;
+
+    #[test]
+    fn weights_take_no_more_than_they_are_allowed() {
+        for level in levels() {
+            for (kernel, inputs, outputs) in [
+                ((1, 1), 1, 1),
+                ((1, 1), 64, 64),
+                ((1, 1), 1056, 17),
+                ((3, 3), 64, 64),
+                ((3, 3), 48, 17),
+                ((1, 3), 64, 128),
+                ((7, 7), 3, 64),
+            ] {
+                let window = Window {
+                    kernel,
+                    stride: (1, 1),
+                    pad: (kernel.0 / 2, kernel.1 / 2),
+                };
+                let shape = Shape {
+                    input: (20, 20),
+                    output: (20, 20),
+                    channels_in: inputs,
+                    channels_out: outputs,
+                };
+                let taps = kernel.0 * kernel.1;
+                // Wide ones for AVX2, and narrow ones that it transforms.
+                for weight in [127, 1] {
+                    let weights = vec![weight; taps * inputs * outputs];
+                    let of = ConvWeights {
+                        weights: &weights,
+                        bias: &vec![0; outputs],
+                        multipliers: &vec![1.0; outputs],
+                        zero_point: 0,
+                    };
+                    let what = format!("{} {kernel:?} {inputs} {outputs}", level.name());
+                    let packed = level.pack_conv(&shape, &window, &of);
+                    let bytes = packed.weights.len() + 8 * packed.bias.len();
+                    assert!(bytes <= conv_bytes_at_most(&shape, &window), "{what}");
+                    let of = ConvWeights {
+                        weights: &weights[..taps * outputs],
+                        ..of
+                    };
+                    let packed = level.pack_depthwise(&shape, &window, &of);
+                    let bytes = packed.weights.len() + 8 * packed.bias.len();
+                    assert!(bytes <= depthwise_bytes_at_most(&shape, &window), "{what}");
+                }
+            }
         }
     }
 }

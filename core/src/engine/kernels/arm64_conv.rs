@@ -15,8 +15,8 @@ use std::ops::Range;
 
 use super::arm64::Multiply;
 use super::arm64_store::{Rounding, store_some};
-use super::scalar::{folded_bias, tapped};
-use super::{Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window};
+use super::scalar::tapped;
+use super::{Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window};
 
 /// Pixels of a panel.
 const PANEL: usize = 4;
@@ -249,17 +249,8 @@ pub(super) fn pack<M: Multiply>(shape: &Shape, window: &Window, of: &ConvWeights
         M::tile_weight_bytes(depth, quads)
     });
     let padded = shape.channels_out.next_multiple_of(MOST_CHANNELS);
-    let mut packed = PackedConv {
-        weights: Aligned::zeroed(sizes.clone().sum::<usize>() + 1),
-        bias: vec![0; padded],
-        multipliers: vec![0.0; padded],
-        zero_point: of.zero_point,
-    };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
-    for (channel, weights) in rows.iter().enumerate() {
-        packed.bias[channel] =
-            folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
-    }
+    let bytes = sizes.clone().sum::<usize>() + 1;
+    let mut packed = PackedConv::padded(of, bytes, padded);
     let mut at = 0;
     for (rows, size) in tiles.iter().zip(sizes) {
         let to = &mut packed.weights.as_mut_slice()[at..at + size];

@@ -117,7 +117,7 @@ pub(super) fn pack<M: Multiply>(
 ) -> PackedDepthwise {
     let (kernel_h, kernel_w) = window.kernel;
     if kernel_h > MOST_ROWS {
-        return scalar::pack_depthwise(shape, window, of);
+        return scalar::pack_depthwise(of);
     }
     let lines = Lines::new::<M>(shape, window);
     let size = lines.weight_bytes::<M>(kernel_w);

@@ -282,8 +282,8 @@ pub(crate) trait Kernels: Sync {
     fn name(&self) -> &'static str;
 
     /// Weights in the order in which [`Kernels::conv`] reads them.
-    fn pack_conv(&self, shape: &Shape, window: &Window, weights: &ConvWeights) -> PackedConv {
-        scalar::pack_conv(shape, window, weights)
+    fn pack_conv(&self, _shape: &Shape, _window: &Window, weights: &ConvWeights) -> PackedConv {
+        scalar::pack_conv(weights)
     }
 
     /// Scratch bytes of a [`Kernels::conv`].
@@ -293,7 +293,7 @@ pub(crate) trait Kernels: Sync {
 
     /// Pixels that ranges of a [`Kernels::conv`] are best multiples of: the least that is worth
     /// a call.
-    fn conv_grain(&self, _shape: &Shape, _window: &Window) -> usize {
+    fn conv_grain(&self, _shape: &Shape, _packed: &PackedConv) -> usize {
         4
     }
 
@@ -319,11 +319,11 @@ pub(crate) trait Kernels: Sync {
     /// Weights in the order in which [`Kernels::depthwise`] reads them.
     fn pack_depthwise(
         &self,
-        shape: &Shape,
-        window: &Window,
+        _shape: &Shape,
+        _window: &Window,
         weights: &ConvWeights,
     ) -> PackedDepthwise {
-        scalar::pack_depthwise(shape, window, weights)
+        scalar::pack_depthwise(weights)
     }
 
     /// Scratch bytes of a [`Kernels::depthwise`].

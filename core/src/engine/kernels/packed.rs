@@ -1,5 +1,10 @@
 //! Weights as a level's kernels read them: packed once, when a network is opened.
 
+use super::ConvWeights;
+#[cfg(target_arch = "x86_64")]
+use super::scalar::bounded;
+use super::scalar::folded_bias;
+
 /// Bytes at a 64-byte boundary.
 #[derive(Debug, Default)]
 pub(crate) struct Aligned {
@@ -58,12 +63,36 @@ pub(crate) struct PackedConv {
     pub(crate) multipliers: Vec<f32>,
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
-    /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    /// Whether no sum times its multiplier can leave `i32`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) bounded: bool,
     /// Whether AVX2 multiplies transformed weights by transformed inputs.
     #[cfg(target_arch = "x86_64")]
     pub(crate) transformed: bool,
+}
+
+impl PackedConv {
+    /// Bias and multipliers for `channels`, which may be more than there are, and room for the
+    /// weights.
+    pub(super) fn padded(of: &ConvWeights, weight_bytes: usize, channels: usize) -> PackedConv {
+        let taken = of.weights.len() / of.bias.len();
+        let filters = of.weights.chunks_exact(taken).zip(of.bias);
+        let bias = filters
+            .map(|(weights, &bias)| folded_bias(bias, of.zero_point, weights.iter().copied()));
+        let mut packed = PackedConv {
+            weights: Aligned::zeroed(weight_bytes),
+            bias: bias.collect(),
+            multipliers: of.multipliers.to_vec(),
+            zero_point: of.zero_point,
+            #[cfg(target_arch = "x86_64")]
+            bounded: bounded(of),
+            #[cfg(target_arch = "x86_64")]
+            transformed: false,
+        };
+        packed.bias.resize(channels, 0);
+        packed.multipliers.resize(channels, 0.0);
+        packed
+    }
 }
 
 /// A depthwise convolution's weights, as [`PackedConv`].

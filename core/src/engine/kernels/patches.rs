@@ -14,12 +14,30 @@ const TILE_PIXELS: usize = 16;
 /// The most pixels of a block.
 const BLOCK_PIXELS: usize = 256;
 
-/// Rows of activations, one a pixel.
+/// Rows of values, one a pixel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patches {
-    pub(super) first: *const Act,
-    /// From one row to the next.
+pub(super) struct Rows<T> {
+    pub(super) first: *const T,
+    /// Values from one row to the next.
     pub(super) stride: usize,
+}
+
+/// Rows of activations.
+pub(super) type Patches = Rows<Act>;
+
+impl<T> Rows<T> {
+    /// From row `row` on.
+    ///
+    /// # Safety
+    /// There are as many.
+    #[inline]
+    pub(super) unsafe fn from(self, row: usize) -> Rows<T> {
+        Rows {
+            // SAFETY: the caller's.
+            first: unsafe { self.first.add(row * self.stride) },
+            ..self
+        }
+    }
 }
 
 /// Whether the patches are the input itself: a window of one pixel that visits all.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{
-    Act, Add, Affine, Aligned, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
+    Act, Add, Affine, AveragePool, Clamp, Conv, ConvOutput, ConvWeights, Depthwise,
     GlobalAveragePool, Kernels, Lookup, MaxPool, PackedConv, PackedDepthwise, Quantize, Shape,
     Source, Target, Window,
 };
@@ -85,25 +85,13 @@ pub(super) fn bounded(of: &ConvWeights) -> bool {
     })
 }
 
-pub(super) fn pack_conv(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedConv {
-    let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
-    let mut weights = Aligned::zeroed(of.weights.len());
-    for (to, from) in weights.as_mut_slice().iter_mut().zip(of.weights) {
-        *to = *from as u8;
+pub(super) fn pack_conv(of: &ConvWeights) -> PackedConv {
+    let mut packed = PackedConv::padded(of, of.weights.len(), of.bias.len());
+    let to = packed.weights.as_mut_slice();
+    for (to, weight) in to.iter_mut().zip(of.weights) {
+        *to = weight.cast_unsigned();
     }
-    let channels = of.weights.chunks_exact(depth).zip(of.bias);
-    PackedConv {
-        weights,
-        bias: channels
-            .map(|(weights, &bias)| folded_bias(bias, of.zero_point, weights.iter().copied()))
-            .collect(),
-        multipliers: of.multipliers.to_vec(),
-        zero_point: of.zero_point,
-        #[cfg(target_arch = "x86_64")]
-        bounded: false,
-        #[cfg(target_arch = "x86_64")]
-        transformed: false,
-    }
+    packed
 }
 
 pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>) {
@@ -150,12 +138,8 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>) {
     }
 }
 
-pub(super) fn pack_depthwise(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
-    let as_conv = Shape {
-        channels_in: 1,
-        ..*shape
-    };
-    let packed = pack_conv(&as_conv, window, of);
+pub(super) fn pack_depthwise(of: &ConvWeights) -> PackedDepthwise {
+    let packed = pack_conv(of);
     PackedDepthwise {
         weights: packed.weights,
         bias: packed.bias,

@@ -10,10 +10,10 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::fours::{Fours, INPUTS, LINE, NARROW_BYTES};
-use super::products::{Rows, TILE_PIXELS, Taken, multiply_narrow, multiply_wide};
+use super::products::{TILE_PIXELS, Taken, multiply_narrow, multiply_wide, widen};
 use super::store::To;
 use super::{TILE_CHANNELS, load};
-use crate::engine::kernels::patches::{self, Patches, STEP};
+use crate::engine::kernels::patches::{self, Patches, Rows, STEP};
 use crate::engine::kernels::{Conv, PackedConv, Shape, Window};
 
 /// A block's widened activations stay in the second-level cache while all weights pass.
@@ -47,22 +47,25 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     let words_stride = widened(shape, window);
     // SAFETY: the scratch holds both.
     let words = unsafe { scratch.add(widened_at(shape, window)) }.cast::<i16>();
+    let widened = Rows {
+        first: words.cast_const(),
+        stride: words_stride,
+    };
     let to = To::new(job);
     let fours = || tiles.clone().map(|n| Fours::of(job.packed, n));
     let some_are_wide = fours().any(|fours| fours.wide > 0);
     if fours().all(|fours| fours.narrow == 0) {
         for from in pixels.clone().step_by(most) {
             let pixels = from..pixels.end.min(from + most);
-            let rows = Rows {
-                bytes: job.input.pointer, // Nothing reads them.
-                bytes_stride: 0,
-                words,
-                words_stride,
+            // Nothing reads them.
+            let patches = Patches {
+                first: job.input.pointer,
+                stride: 0,
             };
             // SAFETY: the block holds as many widened patches, and a step behind them.
             unsafe {
                 patches::lay(job, pixels.clone(), words, words_stride);
-                block(job, &to, pixels, tiles.clone(), rows);
+                block(job, &to, pixels, tiles.clone(), (patches, widened));
             }
         }
         return;
@@ -72,16 +75,11 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
             let end = pixels.end.min(from + most);
             // SAFETY: there is a patch for every pixel, and the block holds as many widened ones.
             unsafe {
-                let rows = Rows {
-                    bytes: patches.first.add((from - pixels.start) * patches.stride),
-                    bytes_stride: patches.stride,
-                    words,
-                    words_stride,
-                };
+                let patches = patches.from(from - pixels.start);
                 if some_are_wide {
-                    rows.widen(end - from);
+                    widen(patches, end - from, widened);
                 }
-                block(job, &to, from..end, tiles.clone(), rows);
+                block(job, &to, from..end, tiles.clone(), (patches, widened));
             }
         }
     };
@@ -89,9 +87,18 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
     unsafe { patches::each_block(job, pixels, INPUTS, scratch, visit) }
 }
 
-/// Tiles of channels of a block of pixels, whose patches are `rows`.
+/// The patches of some pixels, as they are and widened.
+type Inputs = (Patches, Rows<i16>);
+
+/// Tiles of channels of a block of pixels.
 #[target_feature(enable = "avx2")]
-unsafe fn block(job: &Conv, to: &To, pixels: Range<usize>, tiles: Range<usize>, rows: Rows) {
+unsafe fn block(
+    job: &Conv,
+    to: &To,
+    pixels: Range<usize>,
+    tiles: Range<usize>,
+    (patches, widened): Inputs,
+) {
     let (end, behind) = (pixels.end, tiles.end);
     for n in tiles {
         let next = if n + 1 < behind {
@@ -104,14 +111,15 @@ unsafe fn block(job: &Conv, to: &To, pixels: Range<usize>, tiles: Range<usize>, 
             next.take();
             // SAFETY: the rows of `pixel` and of those behind it.
             unsafe {
-                let rows = rows.from(pixel - pixels.start);
+                let at = pixel - pixels.start;
+                let inputs = (patches.from(at), widened.from(at));
                 match end - pixel {
-                    1 => tile::<1>(job, to, n, pixel, rows),
-                    2 => tile::<2>(job, to, n, pixel, rows),
-                    3 => tile::<3>(job, to, n, pixel, rows),
-                    4 => tile::<4>(job, to, n, pixel, rows),
-                    5 => tile::<5>(job, to, n, pixel, rows),
-                    _ => tile::<TILE_PIXELS>(job, to, n, pixel, rows),
+                    1 => tile::<1>(job, to, n, pixel, inputs),
+                    2 => tile::<2>(job, to, n, pixel, inputs),
+                    3 => tile::<3>(job, to, n, pixel, inputs),
+                    4 => tile::<4>(job, to, n, pixel, inputs),
+                    5 => tile::<5>(job, to, n, pixel, inputs),
+                    _ => tile::<TILE_PIXELS>(job, to, n, pixel, inputs),
                 }
             }
         }
@@ -150,7 +158,13 @@ impl Fetch {
 
 /// Sums of `R` pixels by 16 channels, stored.
 #[target_feature(enable = "avx2")]
-unsafe fn tile<const R: usize>(job: &Conv, to: &To, n: usize, pixel: usize, rows: Rows) {
+unsafe fn tile<const R: usize>(
+    job: &Conv,
+    to: &To,
+    n: usize,
+    pixel: usize,
+    (patches, widened): Inputs,
+) {
     let packed = job.packed;
     let first = n * TILE_CHANNELS;
     let fours = Fours::of(packed, n);
@@ -172,8 +186,8 @@ unsafe fn tile<const R: usize>(job: &Conv, to: &To, n: usize, pixel: usize, rows
             places: places.add(fours.narrow),
             weights: weights.add(fours.narrow * NARROW_BYTES),
         };
-        multiply_narrow(&mut sums, rows, narrow);
-        multiply_wide(&mut sums, rows, wide);
+        multiply_narrow(&mut sums, patches, narrow);
+        multiply_wide(&mut sums, widened, wide);
         to.put(job, &sums, pixel, n);
     }
 }

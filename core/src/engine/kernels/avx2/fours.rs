@@ -2,8 +2,7 @@
 //! which tiles read them.
 
 use super::TILE_CHANNELS;
-use crate::engine::kernels::scalar::{bounded, folded_bias};
-use crate::engine::kernels::{Aligned, ConvWeights, PackedConv, Shape, Window};
+use crate::engine::kernels::{ConvWeights, PackedConv, Shape, Window};
 
 /// Inputs that are taken at a time.
 pub(super) const INPUTS: usize = 4;
@@ -91,19 +90,7 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedCo
         head
     });
     let heads: Vec<Fours> = heads.collect();
-    let mut packed = PackedConv {
-        weights: Aligned::zeroed(end),
-        bias: vec![0; count * TILE_CHANNELS],
-        multipliers: vec![0.0; count * TILE_CHANNELS],
-        zero_point: of.zero_point,
-        bounded: bounded(of),
-        transformed: false,
-    };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
-    for (channel, weights) in of.weights.chunks_exact(taken).enumerate() {
-        packed.bias[channel] =
-            folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
-    }
+    let mut packed = PackedConv::padded(of, end, count * TILE_CHANNELS);
     let bytes = packed.weights.as_mut_slice();
     for (n, ((tile, wide), head)) in tiles().zip(&wide).zip(&heads).enumerate() {
         head.write(n, bytes);

@@ -58,8 +58,11 @@ impl Kernels for Avx2 {
         conv::scratch_bytes(shape, window).max(transformed)
     }
 
-    fn conv_grain(&self, shape: &Shape, window: &Window) -> usize {
-        winograd::grain(shape, window)
+    fn conv_grain(&self, shape: &Shape, packed: &PackedConv) -> usize {
+        match packed.transformed {
+            true => winograd::grain(shape),
+            false => products::TILE_PIXELS,
+        }
     }
 
     fn conv_tiles(&self, shape: &Shape) -> usize {

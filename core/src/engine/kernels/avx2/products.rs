@@ -9,51 +9,25 @@ use std::arch::x86_64::*;
 
 use super::fours::{NARROW_BYTES, WIDE_BYTES};
 use super::load;
-use crate::engine::kernels::Act;
-use crate::engine::kernels::patches::STEP;
+use crate::engine::kernels::patches::{Patches, Rows, STEP};
 
 /// Pixels that a tile takes: with two vectors of weights and one of activations, twelve
 /// of sums fill the registers.
 pub(super) const TILE_PIXELS: usize = 6;
 
-/// Patches as they are and widened, one row a pixel.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) bytes: *const Act,
-    pub(super) bytes_stride: usize,
-    pub(super) words: *const i16,
-    /// In words.
-    pub(super) words_stride: usize,
-}
-
-impl Rows {
-    /// From pixel `pixel` on.
-    #[inline]
-    pub(super) unsafe fn from(self, pixel: usize) -> Rows {
-        // SAFETY: the caller's.
-        unsafe {
-            Rows {
-                bytes: self.bytes.add(pixel * self.bytes_stride),
-                words: self.words.add(pixel * self.words_stride),
-                ..self
-            }
-        }
-    }
-
-    /// Makes `words` of the bytes of `pixels` pixels, in whole steps: what is behind a patch
-    /// meets weights of 0.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn widen(self, pixels: usize) {
-        for pixel in 0..pixels {
-            for at in (0..self.words_stride).step_by(STEP) {
-                // SAFETY: at most a step behind the patches, which may be read.
-                unsafe {
-                    let from = self.bytes.add(pixel * self.bytes_stride + at);
-                    let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
-                    let to = self.words.add(pixel * self.words_stride + at);
-                    _mm256_storeu_si256(to.cast_mut().cast(), values);
-                }
+/// Makes `words`, whole steps, of the patches of `pixels` pixels: what is behind a patch meets
+/// weights of 0.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn widen(patches: Patches, pixels: usize, words: Rows<i16>) {
+    for pixel in 0..pixels {
+        for at in (0..words.stride).step_by(STEP) {
+            // SAFETY: at most a step behind the patches, which may be read; the caller's words.
+            unsafe {
+                let from = patches.first.add(pixel * patches.stride + at);
+                let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
+                let to = words.first.add(pixel * words.stride + at);
+                _mm256_storeu_si256(to.cast_mut().cast(), values);
             }
         }
     }
@@ -72,7 +46,7 @@ pub(super) struct Taken {
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn multiply_narrow<const R: usize>(
     sums: &mut [[__m256i; 2]; R],
-    rows: Rows,
+    rows: Patches,
     taken: Taken,
 ) {
     if taken.fours == 0 {
@@ -92,7 +66,7 @@ pub(super) unsafe fn multiply_narrow<const R: usize>(
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn multiply_wide<const R: usize>(
     sums: &mut [[__m256i; 2]; R],
-    rows: Rows,
+    rows: Rows<i16>,
     taken: Taken,
 ) {
     if taken.fours == 0 {
@@ -112,7 +86,7 @@ pub(super) unsafe fn multiply_wide<const R: usize>(
 #[target_feature(enable = "avx2")]
 unsafe fn multiply_narrow_part<const R: usize>(
     sums: &mut [[__m256i; 2]; R],
-    rows: Rows,
+    rows: Patches,
     taken: Taken,
 ) {
     let ones = _mm256_set1_epi16(1);
@@ -121,9 +95,9 @@ unsafe fn multiply_narrow_part<const R: usize>(
         unsafe {
             let weights = taken.weights.add(four * NARROW_BYTES);
             let weights = [load(weights), load(weights.add(32))];
-            let inputs = rows.bytes.add(taken.places.add(four).read() as usize);
+            let inputs = rows.first.add(taken.places.add(four).read() as usize);
             for (r, sums) in sums.iter_mut().enumerate() {
-                let x = inputs.add(r * rows.bytes_stride).cast::<i32>();
+                let x = inputs.add(r * rows.stride).cast::<i32>();
                 let x = _mm256_set1_epi32(x.read_unaligned());
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     let pairs = _mm256_maddubs_epi16(x, weights);
@@ -139,7 +113,7 @@ unsafe fn multiply_narrow_part<const R: usize>(
 #[target_feature(enable = "avx2")]
 unsafe fn multiply_wide_part<const R: usize>(
     sums: &mut [[__m256i; 2]; R],
-    rows: Rows,
+    rows: Rows<i16>,
     taken: Taken,
 ) {
     for pair in 0..taken.fours * 2 {
@@ -148,9 +122,9 @@ unsafe fn multiply_wide_part<const R: usize>(
             let weights = taken.weights.add(pair * (WIDE_BYTES / 2));
             let weights = [load(weights), load(weights.add(32))];
             let inputs = taken.places.add(pair / 2).read() as usize + pair % 2 * 2;
-            let inputs = rows.words.add(inputs);
+            let inputs = rows.first.add(inputs);
             for (r, sums) in sums.iter_mut().enumerate() {
-                let x = inputs.add(r * rows.words_stride).cast::<i32>();
+                let x = inputs.add(r * rows.stride).cast::<i32>();
                 let x = _mm256_set1_epi32(x.read_unaligned());
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, weights));
@@ -213,7 +187,11 @@ macro_rules! six_pixels {
 /// [`multiply_narrow`] of a full tile and at least one four.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows, taken: Taken) {
+unsafe fn multiply_narrow_full(
+    sums: &mut [[__m256i; 2]; TILE_PIXELS],
+    rows: Patches,
+    taken: Taken,
+) {
     // A memory operand, for registers are full; within a line of the cache.
     #[repr(align(32))]
     struct Ones([i16; 16]);
@@ -240,9 +218,9 @@ unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Row
             ),
             "dec {fours}",
             "jnz 2b",
-            first = in(reg) rows.bytes,
-            third = in(reg) rows.bytes.add(3 * rows.bytes_stride),
-            row = in(reg) rows.bytes_stride,
+            first = in(reg) rows.first,
+            third = in(reg) rows.first.add(3 * rows.stride),
+            row = in(reg) rows.stride,
             ones = in(reg) ONES.0.as_ptr(),
         );
     }
@@ -251,7 +229,11 @@ unsafe fn multiply_narrow_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Row
 /// [`multiply_wide`] of a full tile and at least one four, as [`multiply_narrow_full`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn multiply_wide_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows, taken: Taken) {
+unsafe fn multiply_wide_full(
+    sums: &mut [[__m256i; 2]; TILE_PIXELS],
+    rows: Rows<i16>,
+    taken: Taken,
+) {
     macro_rules! pair_of_inputs {
         ($offset:literal) => {
             six_pixels!(
@@ -280,9 +262,9 @@ unsafe fn multiply_wide_full(sums: &mut [[__m256i; 2]; TILE_PIXELS], rows: Rows,
             pair_of_inputs!(" + 4"),
             "dec {fours}",
             "jnz 2b",
-            first = in(reg) rows.words,
-            third = in(reg) rows.words.add(3 * rows.words_stride),
-            row = in(reg) rows.words_stride * size_of::<i16>(),
+            first = in(reg) rows.first,
+            third = in(reg) rows.first.add(3 * rows.stride),
+            row = in(reg) rows.stride * size_of::<i16>(),
         );
     }
 }

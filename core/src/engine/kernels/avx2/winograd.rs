@@ -13,12 +13,11 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::fours::{INPUTS, LINE, WIDE_BYTES};
-use super::products::{Rows, TILE_PIXELS, Taken, multiply_wide};
+use super::products::{TILE_PIXELS, Taken, multiply_wide};
 use super::store::To;
 use super::{TILE_CHANNELS, load};
-use crate::engine::kernels::patches::pieces;
-use crate::engine::kernels::scalar::{bounded, folded_bias};
-use crate::engine::kernels::{Act, Aligned, Conv, ConvWeights, PackedConv, Shape, Window};
+use crate::engine::kernels::patches::{Rows, pieces};
+use crate::engine::kernels::{Act, Conv, ConvWeights, PackedConv, Shape, Window};
 
 /// Side of a square of outputs, and of the inputs that it comes of.
 const SIDE: usize = 4;
@@ -31,10 +30,11 @@ const POINTS: usize = INPUT_SIDE * INPUT_SIDE;
 const LANES: usize = 16;
 /// Squares from which on the products saved are worth weights of eight times their bytes.
 const FEWEST_SQUARES: usize = 12;
-/// Input channels up to which a block of few squares stays in the second-level cache.
+/// Input channels up to which a block of few squares stays there.
 const MOST_INPUTS: usize = 1024;
-/// Transformed inputs of a block stay in the second-level cache while weights pass.
-const BLOCK_BYTES: usize = 160 << 10;
+/// Transformed inputs of a block, which stay in a second-level cache of half a megabyte while
+/// weights pass.
+const BLOCK_BYTES: usize = 176 << 10;
 
 /// Rows and columns of squares.
 fn squares(shape: &Shape) -> (usize, usize) {
@@ -48,21 +48,19 @@ fn suits(shape: &Shape, window: &Window) -> bool {
         && shape.channels_in.is_multiple_of(LANES)
         && shape.channels_in <= MOST_INPUTS
         && shape.channels_out >= TILE_CHANNELS
+        && down > 1
         && down * across >= FEWEST_SQUARES
 }
 
 /// Pixels that a range is best a multiple of: rows of squares.
-pub(super) fn grain(shape: &Shape, window: &Window) -> usize {
-    match suits(shape, window) {
-        true => SIDE * shape.output.1,
-        false => TILE_PIXELS,
-    }
+pub(super) fn grain(shape: &Shape) -> usize {
+    SIDE * shape.output.1
 }
 
 /// Squares that are transformed at a time.
 fn block_squares(shape: &Shape) -> usize {
     let fitting = BLOCK_BYTES / (POINTS * shape.channels_in * size_of::<i16>());
-    fitting.clamp(TILE_PIXELS, 4 * TILE_PIXELS)
+    (fitting / TILE_PIXELS * TILE_PIXELS).clamp(TILE_PIXELS, 4 * TILE_PIXELS)
 }
 
 /// The scratch memory of a block: transformed inputs `[point][square][channel]`, sums of a tile of
@@ -128,17 +126,12 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> Option<P
         return None;
     }
     let tiles = shape.channels_out.div_ceil(TILE_CHANNELS);
-    let padded = tiles * TILE_CHANNELS;
     let point_bytes = channels / INPUTS * WIDE_BYTES;
+    let bytes = places_bytes(channels) + tiles * POINTS * point_bytes;
     let mut packed = PackedConv {
-        weights: Aligned::zeroed(places_bytes(channels) + tiles * POINTS * point_bytes),
-        bias: vec![0; padded],
-        multipliers: vec![0.0; padded],
-        zero_point: of.zero_point,
-        bounded: bounded(of),
         transformed: true,
+        ..PackedConv::padded(of, bytes, tiles * TILE_CHANNELS)
     };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
     let bytes = packed.weights.as_mut_slice();
     let (places, weights) = bytes.split_at_mut(places_bytes(channels));
     let (places, _) = places.as_chunks_mut();
@@ -150,7 +143,6 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> Option<P
         *to = place.to_ne_bytes();
     }
     for (n, filter) in of.weights.chunks_exact(taken).enumerate() {
-        packed.bias[n] = folded_bias(of.bias[n], of.zero_point, filter.iter().copied());
         let (tile, lane) = (n / TILE_CHANNELS, n % TILE_CHANNELS);
         for first in (0..channels).step_by(LANES) {
             let points = transformed_weights(filter, channels, first);
@@ -228,11 +220,12 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
         memory
     };
     let to = To::new(job);
-    for block in pieces(end - first, block_squares(&job.shape)) {
+    let most = block_squares(&job.shape);
+    for from in (first..end).step_by(most) {
+        let block = from..end.min(from + most);
         let places = || {
-            let squares = first + block.start..first + block.end;
-            let place = move |square| (square / across * SIDE, square % across * SIDE);
-            squares.map(place).enumerate()
+            let place = |square| (square / across * SIDE, square % across * SIDE);
+            block.clone().map(place).enumerate()
         };
         // SAFETY: there is room for a block; places are within the output.
         unsafe {
@@ -286,7 +279,7 @@ unsafe fn transform_inputs(job: &Conv, place: (usize, usize), memory: &Memory, s
                     _mm256_cvtepu8_epi16(bytes)
                 }));
             }
-            // By index: where the columns were mapped, all of them were copied.
+            // Indexed: the compiler copied the whole array for `columns.map`.
             for (y, first) in (0..POINTS).step_by(INPUT_SIDE).enumerate() {
                 let row = [0, 1, 2, 3, 4, 5].map(|x: usize| columns[x][y]);
                 for (x, value) in transform_line(row).into_iter().enumerate() {
@@ -330,10 +323,8 @@ unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, squares: usize) {
             let weights = packed.add(places_bytes(channels));
             (
                 Rows {
-                    bytes: job.input.pointer, // Nothing reads them.
-                    bytes_stride: 0,
-                    words: memory.inputs.add(point * memory.inputs_plane),
-                    words_stride: channels,
+                    first: memory.inputs.add(point * memory.inputs_plane).cast_const(),
+                    stride: channels,
                 },
                 Taken {
                     fours,
@@ -362,7 +353,7 @@ unsafe fn multiply(job: &Conv, n: usize, memory: &Memory, squares: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn multiply_squares<const R: usize>(rows: Rows, taken: Taken, to: *mut i32) {
+unsafe fn multiply_squares<const R: usize>(rows: Rows<i16>, taken: Taken, to: *mut i32) {
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
     // SAFETY: the caller's.
     unsafe {
@@ -462,6 +453,8 @@ unsafe fn put(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kernels::Kernels;
+    use crate::engine::kernels::avx2::avx2;
 
     /// What is largest of sums with these factors along both sides, of values from `low` to `high`.
     fn largest(factors: &[Vec<i32>], [low, high]: [i32; 2]) -> i32 {
@@ -480,6 +473,7 @@ mod tests {
     #[test]
     fn what_is_transformed_fits_into_sixteen_bits() {
         if !is_x86_feature_detected!("avx2") {
+            println!("not tested: this CPU has no AVX2");
             return;
         }
         // Of each point along a side, the factors of the inputs, and of the weights.
@@ -508,27 +502,54 @@ mod tests {
         assert!(inputs.max(weights) <= i32::from(i16::MAX));
     }
 
-    #[test]
-    fn weights_are_transformed_where_no_output_can_leave_26_bits() {
+    /// Whether the level transforms weights that come to `-sum` for each of 16 output channels.
+    fn is_transformed(level: &dyn Kernels, side: usize, channels: usize, sum: i32) -> bool {
+        let shape = Shape {
+            input: (side, side),
+            output: (side, side),
+            channels_in: channels,
+            channels_out: 16,
+        };
         let window = Window {
             kernel: (3, 3),
             stride: (1, 1),
             pad: (1, 1),
         };
-        for (channels, side, fits) in [(112, 14, true), (128, 14, false), (112, 8, false)] {
-            let shape = Shape {
-                input: (side, side),
-                output: (side, side),
-                channels_in: channels,
-                channels_out: 16,
-            };
-            let of = ConvWeights {
-                weights: &vec![-128; TAPS * channels * 16],
-                bias: &[0; 16],
-                multipliers: &[1.0; 16],
-                zero_point: 0,
-            };
-            assert_eq!(pack(&shape, &window, &of).is_some(), fits, "{shape:?}");
+        let mut left = sum;
+        let filter = (0..TAPS * channels).map(|_| {
+            let weight = left.min(128);
+            left -= weight;
+            i8::try_from(-weight).expect("a weight")
+        });
+        let filter: Vec<i8> = filter.collect();
+        assert_eq!(left, 0);
+        let of = ConvWeights {
+            weights: &filter.repeat(16),
+            bias: &[0; 16],
+            multipliers: &[1.0; 16],
+            zero_point: 0,
+        };
+        level.pack_conv(&shape, &window, &of).transformed
+    }
+
+    #[test]
+    fn convolutions_are_transformed_where_that_is_exact_and_pays() {
+        let Some(level) = avx2() else {
+            println!("not tested: this CPU has no AVX2");
+            return;
+        };
+        // 255 times 131,586 is the last within 26 bits.
+        for (side, channels, sum, expected) in [
+            (14, 128, 131_586, true),
+            (14, 128, 131_587, false),
+            (14, 120, 1000, false),
+            (14, 1024, 1000, true),
+            (14, 1040, 1000, false),
+            (13, 64, 1000, true),
+            (12, 64, 1000, false),
+        ] {
+            let found = is_transformed(level, side, channels, sum);
+            assert_eq!(found, expected, "{side} {channels} {sum}");
         }
     }
 }

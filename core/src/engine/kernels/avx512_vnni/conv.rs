@@ -5,10 +5,7 @@ use std::ops::Range;
 
 use super::{LANES, requantize};
 use crate::engine::kernels::patches::{self, Patches, pieces};
-use crate::engine::kernels::scalar::{bounded, folded_bias};
-use crate::engine::kernels::{
-    Act, Aligned, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window,
-};
+use crate::engine::kernels::{Act, Conv, ConvOutput, ConvWeights, PackedConv, Shape, Window};
 
 /// Inputs that one product takes.
 const INPUTS: usize = 4;
@@ -32,15 +29,8 @@ pub(super) fn pack_tiles(
     let taken = window.kernel.0 * window.kernel.1 * shape.channels_in;
     let depth = patches::depth(shape, window, unit);
     let vectors = shape.channels_out.div_ceil(LANES);
-    let mut packed = PackedConv {
-        weights: Aligned::zeroed(vectors * LANES * depth),
-        bias: vec![0; vectors * LANES],
-        multipliers: vec![0.0; vectors * LANES],
-        zero_point: of.zero_point,
-        bounded: bounded(of),
-        transformed: false,
-    };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
+    let padded = vectors * LANES;
+    let mut packed = PackedConv::padded(of, padded * depth, padded);
     let bytes = packed.weights.as_mut_slice();
     for tile in pieces(vectors, most) {
         let step = tile.len() * LANES * unit;
@@ -49,8 +39,6 @@ pub(super) fn pack_tiles(
         for (at, channel) in channels.enumerate() {
             let (vector, lane) = (at / LANES, at % LANES);
             let weights = &of.weights[channel * taken..][..taken];
-            packed.bias[channel] =
-                folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
             for (taken, to) in weights.chunks(unit).zip(bytes.chunks_mut(step)) {
                 let to = &mut to[vector * LANES * unit + lane * INPUTS..];
                 let (fours, rest) = taken.as_chunks::<INPUTS>();
