@@ -1,6 +1,7 @@
 //! Depthwise convolutions on VPMADDWD: two rows of the input, a channel's two values side by
-//! side and widened, are a line; `line[y]` holds rows `y` and `y + 1`. A kernel of three rows
-//! reads lines 0 and 2, the second with weights of 0 for its second row.
+//! side and widened, are a line; line `n` holds rows `2n` and `2n + 1`. A kernel of three rows
+//! reads two lines, from their first row on or from their second: weights are packed both ways,
+//! with 0 for the row that is too much. So each line is made once, and read for several rows.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -24,26 +25,26 @@ const CACHE_BYTES: usize = 32 << 10;
 /// Bytes that are fetched at a time: fewer channels than these are read twice.
 const FETCHED: usize = 64;
 
-/// Where a step's lines lie.
+/// Where a step's lines lie: the last ones of the input that a row of outputs reads.
 struct Lines {
     /// Pixels of a line, padding included, as far as windows reach.
     pixels: usize,
     /// Blocks of channels that pass over the image at a time.
     blocks: usize,
     /// Lines that one output row reads.
-    pairs: usize,
+    count: usize,
 }
 
 impl Lines {
     fn new(shape: &Shape, window: &Window) -> Lines {
         let pixels = (shape.output.1 - 1) * window.stride.1 + window.kernel.1;
-        let pairs = window.kernel.0.div_ceil(ROWS);
+        let count = (window.kernel.0 + beginnings(window) - 1).div_ceil(ROWS);
         let all = shape.channels_out.div_ceil(TILE_CHANNELS);
-        let fitting = CACHE_BYTES / (pixels * BLOCK_BYTES * kept(pairs));
+        let fitting = CACHE_BYTES / (pixels * BLOCK_BYTES * count);
         Lines {
             pixels,
             blocks: fitting.max(FETCHED / TILE_CHANNELS).min(all),
-            pairs,
+            count,
         }
     }
 
@@ -57,23 +58,27 @@ impl Lines {
     }
 }
 
-/// How many lines are kept: those between the first and the last that a row reads.
-fn kept(pairs: usize) -> usize {
-    ROWS * (pairs - 1) + 1
+/// Rows of a line with which windows may begin.
+fn beginnings(window: &Window) -> usize {
+    if window.stride.0.is_multiple_of(ROWS) {
+        1
+    } else {
+        ROWS
+    }
 }
 
 pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
     let lines = Lines::new(shape, window);
-    kept(lines.pairs) * lines.bytes()
+    lines.count * lines.bytes()
 }
 
 pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDepthwise {
     let (kernel_h, kernel_w) = window.kernel;
     let channels = shape.channels_out.next_multiple_of(TILE_CHANNELS);
-    let pairs = kernel_h.div_ceil(ROWS);
+    let taps = Lines::new(shape, window).count * kernel_w;
     let mut packed = PackedDepthwise {
-        // [16 channels][pair of rows][column][channel][row of the pair]
-        weights: Aligned::zeroed(channels * pairs * kernel_w * 4),
+        // [row it begins with][16 channels][line][column][channel][row of the line]
+        weights: Aligned::zeroed(beginnings(window) * channels * taps * 4),
         bias: vec![0; channels],
         multipliers: vec![0.0; channels],
         zero_point: of.zero_point,
@@ -85,11 +90,13 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
         packed.bias[channel] =
             folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
         let (block, lane) = (channel / TILE_CHANNELS, channel % TILE_CHANNELS);
-        for (tap, &weight) in weights.iter().enumerate() {
-            let (row, column) = (tap / kernel_w, tap % kernel_w);
-            let vector = (block * pairs + row / ROWS) * kernel_w + column;
-            let at = (vector * TILE_CHANNELS + lane) * 4 + row % ROWS * 2;
-            words[at..at + 2].copy_from_slice(&i16::from(weight).to_le_bytes());
+        for (beginning, words) in words.chunks_exact_mut(channels * taps * 4).enumerate() {
+            for (tap, &weight) in weights.iter().enumerate() {
+                let (row, column) = (tap / kernel_w + beginning, tap % kernel_w);
+                let vector = block * taps + row / ROWS * kernel_w + column;
+                let at = (vector * TILE_CHANNELS + lane) * 4 + row % ROWS * 2;
+                words[at..at + 2].copy_from_slice(&i16::from(weight).to_le_bytes());
+            }
         }
     }
     packed
@@ -99,12 +106,7 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
 pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mut u8) {
     let Depthwise { shape, window, .. } = *job;
     let lines = Lines::new(&shape, &window);
-    let stride = window.stride.0;
     let padding = [job.packed.zero_point as Act; WIDE_CHANNELS];
-    // The row of outputs so many higher begins an even number of input rows higher: what was its
-    // pair `further` on is this row's.
-    let above = if stride.is_multiple_of(ROWS) { 1 } else { 2 };
-    let further = above * stride / ROWS;
     let tiles = pieces(shape.output.1, TILE_PIXELS);
     let requantize = Requantize::new(job.clamp, job.packed.bounded);
     let all = shape.channels_out.div_ceil(TILE_CHANNELS);
@@ -112,47 +114,48 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
     while first < all {
         let blocks = first..(first + lines.blocks).min(all);
         first = blocks.end;
+        let mut made = 0;
         for y in rows.clone() {
-            let top = y * stride;
-            let slot = top % kept(lines.pairs);
-            let line = |pair: usize| {
-                let slot = slot + pair * ROWS;
-                let slot = if slot < kept(lines.pairs) {
+            let top = y * window.stride.0;
+            let read = top / ROWS..top / ROWS + lines.count;
+            let slot = read.start % lines.count;
+            let line = |number: usize| {
+                let slot = slot + number;
+                let slot = if slot < lines.count {
                     slot
                 } else {
-                    slot - kept(lines.pairs)
+                    slot - lines.count
                 };
                 // SAFETY: the scratch holds as many lines.
                 unsafe { scratch.add(slot * lines.bytes()) }
             };
-            let made = if y - rows.start >= above {
-                lines.pairs.saturating_sub(further)
-            } else {
-                0
-            };
-            for pair in made..lines.pairs {
-                let at = top + pair * ROWS;
+            for number in read.start.max(made)..read.end {
+                let at = number * ROWS;
                 let rows = [row(job, at, &padding), row(job, at + 1, &padding)];
+                let line = line(number - read.start);
                 // SAFETY: the line holds every pixel's blocks.
-                unsafe { interleave(job, &lines, blocks.clone(), rows, line(pair)) };
+                unsafe { interleave(job, &lines, blocks.clone(), rows, line) };
             }
+            made = read.end;
+            let beginning = top % ROWS;
             for block in blocks.clone() {
                 let within = (block - blocks.start) * BLOCK_BYTES;
                 for pixels in tiles.clone() {
                     let x = pixels.start;
                     let at = x * window.stride.1 * lines.pixel_bytes() + within;
                     // SAFETY: lines reach as far as windows do.
-                    let line = |pair: usize| unsafe { line(pair).add(at).cast_const() };
+                    let line = |number: usize| unsafe { line(number).add(at).cast_const() };
                     let to = (y * shape.output.1 + x, block);
+                    let weights = beginning * all + block;
                     // SAFETY: as above.
                     unsafe {
                         match pixels.len() {
-                            1 => tile::<1>(job, &lines, &requantize, line, to),
-                            2 => tile::<2>(job, &lines, &requantize, line, to),
-                            3 => tile::<3>(job, &lines, &requantize, line, to),
-                            4 => tile::<4>(job, &lines, &requantize, line, to),
-                            5 => tile::<5>(job, &lines, &requantize, line, to),
-                            _ => tile::<TILE_PIXELS>(job, &lines, &requantize, line, to),
+                            1 => tile::<1>(job, &lines, &requantize, line, weights, to),
+                            2 => tile::<2>(job, &lines, &requantize, line, weights, to),
+                            3 => tile::<3>(job, &lines, &requantize, line, weights, to),
+                            4 => tile::<4>(job, &lines, &requantize, line, weights, to),
+                            5 => tile::<5>(job, &lines, &requantize, line, weights, to),
+                            _ => tile::<TILE_PIXELS>(job, &lines, &requantize, line, weights, to),
                         }
                     }
                 }
@@ -208,7 +211,7 @@ unsafe fn interleave(
 }
 
 /// A block of channels of `R` pixels, from output pixel `pixel` on, whose first columns lie at
-/// `line` of each pair of rows.
+/// `line` of each line, by the `weights`-th block of weights.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const R: usize>(
@@ -216,6 +219,7 @@ unsafe fn tile<const R: usize>(
     lines: &Lines,
     requantize: &Requantize,
     line: impl Fn(usize) -> *const u8,
+    weights: usize,
     (pixel, block): (usize, usize),
 ) {
     let Depthwise {
@@ -233,10 +237,10 @@ unsafe fn tile<const R: usize>(
         let bias = packed.bias.as_ptr().add(first);
         let start = [load(bias.cast()), load(bias.add(8).cast())];
         let mut sums = [start; R];
-        let taps = lines.pairs * window.kernel.1;
-        let mut weights = packed.weights.as_ptr().add(block * taps * BLOCK_BYTES);
-        for pair in 0..lines.pairs {
-            let mut from = line(pair);
+        let taps = lines.count * window.kernel.1;
+        let mut weights = packed.weights.as_ptr().add(weights * taps * BLOCK_BYTES);
+        for number in 0..lines.count {
+            let mut from = line(number);
             for _ in 0..window.kernel.1 {
                 let (low, high) = (load(weights), load(weights.add(32)));
                 weights = weights.add(64);
