@@ -9,7 +9,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::fours::{Fours, INPUTS, LINE, NARROW_BYTES};
+use super::fours::{Fours, INPUTS, LINE};
 use super::products::{TILE_PIXELS, Taken, multiply_narrow, multiply_wide, widen};
 use super::store::To;
 use super::{TILE_CHANNELS, load};
@@ -107,6 +107,7 @@ unsafe fn block(
             Fours::default()
         };
         let mut next = Fetch::new(job.packed, next, pixels.len().div_ceil(TILE_PIXELS));
+        let of_tile = Fours::of(job.packed, n).taken(job.packed);
         for pixel in pixels.clone().step_by(TILE_PIXELS) {
             next.take();
             // SAFETY: the rows of `pixel` and of those behind it.
@@ -114,12 +115,12 @@ unsafe fn block(
                 let at = pixel - pixels.start;
                 let inputs = (patches.from(at), widened.from(at));
                 match end - pixel {
-                    1 => tile::<1>(job, to, n, pixel, inputs),
-                    2 => tile::<2>(job, to, n, pixel, inputs),
-                    3 => tile::<3>(job, to, n, pixel, inputs),
-                    4 => tile::<4>(job, to, n, pixel, inputs),
-                    5 => tile::<5>(job, to, n, pixel, inputs),
-                    _ => tile::<TILE_PIXELS>(job, to, n, pixel, inputs),
+                    1 => tile::<1>(job, to, (n, of_tile), pixel, inputs),
+                    2 => tile::<2>(job, to, (n, of_tile), pixel, inputs),
+                    3 => tile::<3>(job, to, (n, of_tile), pixel, inputs),
+                    4 => tile::<4>(job, to, (n, of_tile), pixel, inputs),
+                    5 => tile::<5>(job, to, (n, of_tile), pixel, inputs),
+                    _ => tile::<TILE_PIXELS>(job, to, (n, of_tile), pixel, inputs),
                 }
             }
         }
@@ -156,36 +157,20 @@ impl Fetch {
     }
 }
 
-/// Sums of `R` pixels by 16 channels, stored.
+/// Sums of `R` pixels by the channels of tile `n`, whose fours are `narrow` and `wide`, stored.
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const R: usize>(
     job: &Conv,
     to: &To,
-    n: usize,
+    (n, [narrow, wide]): (usize, [Taken; 2]),
     pixel: usize,
     (patches, widened): Inputs,
 ) {
-    let packed = job.packed;
-    let first = n * TILE_CHANNELS;
-    let fours = Fours::of(packed, n);
-    // SAFETY: bias, multipliers and weights are padded to whole blocks of channels; the rows
-    // hold whole fours.
+    // SAFETY: bias and weights are padded to whole tiles; the rows hold whole fours.
     unsafe {
-        let bias = packed.bias.as_ptr().add(first);
+        let bias = job.packed.bias.as_ptr().add(n * TILE_CHANNELS);
         let start = [load(bias.cast()), load(bias.add(8).cast())];
         let mut sums = [start; R];
-        let of_tile = packed.weights.as_ptr().add(fours.at);
-        let (places, weights) = (of_tile.cast(), of_tile.add(fours.places_bytes()));
-        let narrow = Taken {
-            fours: fours.narrow,
-            places,
-            weights,
-        };
-        let wide = Taken {
-            fours: fours.wide,
-            places: places.add(fours.narrow),
-            weights: weights.add(fours.narrow * NARROW_BYTES),
-        };
         multiply_narrow(&mut sums, patches, narrow);
         multiply_wide(&mut sums, widened, wide);
         to.put(job, &sums, pixel, n);

@@ -2,6 +2,7 @@
 //! which tiles read them.
 
 use super::TILE_CHANNELS;
+use super::products::Taken;
 use crate::engine::kernels::{ConvWeights, PackedConv, Shape, Window};
 
 /// Inputs that are taken at a time.
@@ -44,6 +45,23 @@ impl Fours {
             narrow: number(1),
             wide: number(2),
         }
+    }
+
+    /// The narrow ones and the wide ones, in the weights that they are of.
+    pub(super) fn taken(self, packed: &PackedConv) -> [Taken; 2] {
+        let places = packed.weights.as_ptr().wrapping_add(self.at);
+        let weights = places.wrapping_add(self.places_bytes());
+        let narrow = Taken {
+            fours: self.narrow,
+            places: places.cast(),
+            weights,
+        };
+        let wide = Taken {
+            fours: self.wide,
+            places: narrow.places.wrapping_add(self.narrow),
+            weights: weights.wrapping_add(self.narrow * NARROW_BYTES),
+        };
+        [narrow, wide]
     }
 
     /// Writes tile `n`'s.
