@@ -132,7 +132,7 @@ pub(super) fn steps(
             _ => 0,
         };
         within(most.saturating_add(bytes))?;
-        let prepared = prepare(plan, step, model, kernels, threads)?;
+        let prepared = prepare(plan, step, shape, model, kernels, threads)?;
         bytes += prepared.work.bytes();
         within(bytes)?;
         Ok(prepared)
@@ -154,12 +154,13 @@ fn shape(plan: &Plan, step: &Step) -> Shape {
 /// More than what a convolution's weights take once packed, by any level: of a few channels that is many times what they
 /// take in the file.
 fn conv_bytes_at_most(shape: &Shape, window: &Window) -> usize {
-    // AVX2 may transform the weights of such windows.
+    // AVX2 widens some weights to two bytes, and may transform those of such windows, to eight.
     let bytes_each = if window.kernel == (3, 3) { 9 } else { 3 };
     bytes_at_most(window, shape.channels_in, shape.channels_out, bytes_each)
 }
 
-/// As [`conv_bytes_at_most`], of a depthwise convolution.
+/// As [`conv_bytes_at_most`], of a depthwise convolution. Levels pack its weights for each of the places that a kernel can
+/// have in lines of rows: sixteen bytes for one of a single row on arm64.
 fn depthwise_bytes_at_most(shape: &Shape, window: &Window) -> usize {
     bytes_at_most(window, 1, shape.channels_out, 24)
 }
@@ -177,12 +178,12 @@ fn bytes_at_most(window: &Window, inputs: usize, outputs: usize, bytes_each: usi
 fn prepare(
     plan: &Plan,
     step: &Step,
+    shape: Shape,
     model: &[u8],
     kernels: &dyn Kernels,
     threads: usize,
 ) -> Result<Prepared> {
     let (input, output) = (&plan.tensors[step.inputs[0]], &plan.tensors[step.output]);
-    let shape = shape(plan, step);
     let windowed = |window: &Window| Windowed {
         shape,
         window: *window,
@@ -464,6 +465,7 @@ mod tests {
                 ((3, 3), 64, 64),
                 ((3, 3), 48, 17),
                 ((1, 3), 64, 128),
+                ((1, 64), 1, 64),
                 ((7, 7), 3, 64),
             ] {
                 let window = Window {

@@ -14,8 +14,8 @@ use std::ops::Range;
 
 use super::arm64::Multiply;
 use super::arm64_store::Rounding;
-use super::scalar::{self, folded_bias};
-use super::{Aligned, ConvWeights, Depthwise, PackedDepthwise, Shape, Window};
+use super::scalar;
+use super::{ConvWeights, Depthwise, PackedConv, PackedDepthwise, Shape, Window};
 
 /// Channels that are loaded at a time.
 const STEP: usize = 16;
@@ -122,17 +122,10 @@ pub(super) fn pack<M: Multiply>(
     let lines = Lines::new::<M>(shape, window);
     let size = lines.weight_bytes::<M>(kernel_w);
     let padded = shape.channels_out.next_multiple_of(STEP);
-    let mut packed = PackedDepthwise {
-        weights: Aligned::zeroed(lines.spacing * size + 1),
-        bias: vec![0; padded],
-        multipliers: vec![0.0; padded],
-        zero_point: of.zero_point,
-    };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
+    let bytes = lines.spacing * size + 1;
+    let mut packed = PackedDepthwise::from(PackedConv::padded(of, bytes, padded));
     let bytes = packed.weights.as_mut_slice();
     for (channel, weights) in of.weights.chunks_exact(kernel_h * kernel_w).enumerate() {
-        packed.bias[channel] =
-            folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
         let (block, lane) = (channel / M::LINE_CHANNELS, channel % M::LINE_CHANNELS);
         for place in 0..lines.spacing {
             for (tap, &weight) in weights.iter().enumerate() {

@@ -103,7 +103,20 @@ pub(crate) struct PackedDepthwise {
     pub(crate) multipliers: Vec<f32>,
     /// The input's zero point in the stored domain: what padding counts as.
     pub(crate) zero_point: i32,
-    /// Whether no sum times its multiplier can leave `i32`; `false` where a level doesn't ask.
+    /// Whether no sum times its multiplier can leave `i32`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) bounded: bool,
+}
+
+impl From<PackedConv> for PackedDepthwise {
+    fn from(packed: PackedConv) -> PackedDepthwise {
+        PackedDepthwise {
+            weights: packed.weights,
+            bias: packed.bias,
+            multipliers: packed.multipliers,
+            zero_point: packed.zero_point,
+            #[cfg(target_arch = "x86_64")]
+            bounded: packed.bounded,
+        }
+    }
 }

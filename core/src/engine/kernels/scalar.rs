@@ -139,15 +139,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>) {
 }
 
 pub(super) fn pack_depthwise(of: &ConvWeights) -> PackedDepthwise {
-    let packed = pack_conv(of);
-    PackedDepthwise {
-        weights: packed.weights,
-        bias: packed.bias,
-        multipliers: packed.multipliers,
-        zero_point: packed.zero_point,
-        #[cfg(target_arch = "x86_64")]
-        bounded: false,
-    }
+    pack_conv(of).into()
 }
 
 pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>) {

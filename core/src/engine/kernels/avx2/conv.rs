@@ -4,7 +4,7 @@
 //! VPMADDUBSW beyond 16 bits, whatever the inputs, that multiplies bytes; such fours are
 //! *narrow*. The others are *wide*: VPMADDWD multiplies inputs that were widened to 16 bits.
 //! Which are which is known when weights are packed. In trained networks one to two pairs of a
-//! hundred are too large, so that 18 to 47 fours of a hundred are wide.
+//! hundred are too large, so that 18 to 50 fours of a hundred are wide.
 
 use std::arch::x86_64::*;
 use std::ops::Range;

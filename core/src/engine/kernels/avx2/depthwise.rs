@@ -9,9 +9,8 @@ use std::ops::Range;
 use super::{Requantize, TILE_CHANNELS, load};
 use crate::engine::kernels::lines::{Row, WIDE_CHANNELS, row};
 use crate::engine::kernels::patches::pieces;
-use crate::engine::kernels::scalar::{bounded, folded_bias};
 use crate::engine::kernels::{
-    Act, Aligned, ConvWeights, Depthwise, PackedDepthwise, Shape, Target, Window,
+    Act, ConvWeights, Depthwise, PackedConv, PackedDepthwise, Shape, Target, Window,
 };
 
 /// The most pixels of a tile: as many sums as registers hold.
@@ -25,7 +24,8 @@ const CACHE_BYTES: usize = 32 << 10;
 /// Bytes that are fetched at a time: fewer channels than these are read twice.
 const FETCHED: usize = 64;
 
-/// Where a step's lines lie: the last ones of the input that a row of outputs reads.
+/// How a step's lines lie. The scratch memory keeps those that one row of outputs reads, line `n`
+/// at place `n % count`.
 struct Lines {
     /// Pixels of a line, padding included, as far as windows reach.
     pixels: usize,
@@ -58,7 +58,8 @@ impl Lines {
     }
 }
 
-/// Rows of a line with which windows may begin.
+/// How many rows of a line windows may begin with: they begin at multiples of the stride, counted
+/// from the padding's first row.
 fn beginnings(window: &Window) -> usize {
     if window.stride.0.is_multiple_of(ROWS) {
         1
@@ -76,19 +77,11 @@ pub(super) fn pack(shape: &Shape, window: &Window, of: &ConvWeights) -> PackedDe
     let (kernel_h, kernel_w) = window.kernel;
     let channels = shape.channels_out.next_multiple_of(TILE_CHANNELS);
     let taps = Lines::new(shape, window).count * kernel_w;
-    let mut packed = PackedDepthwise {
-        // [row it begins with][16 channels][line][column][channel][row of the line]
-        weights: Aligned::zeroed(beginnings(window) * channels * taps * 4),
-        bias: vec![0; channels],
-        multipliers: vec![0.0; channels],
-        zero_point: of.zero_point,
-        bounded: bounded(of),
-    };
-    packed.multipliers[..shape.channels_out].copy_from_slice(of.multipliers);
+    // [row it begins with][16 channels][line][column][channel][row of the line]
+    let bytes = beginnings(window) * channels * taps * 4;
+    let mut packed = PackedDepthwise::from(PackedConv::padded(of, bytes, channels));
     let words = packed.weights.as_mut_slice();
     for (channel, weights) in of.weights.chunks_exact(kernel_h * kernel_w).enumerate() {
-        packed.bias[channel] =
-            folded_bias(of.bias[channel], of.zero_point, weights.iter().copied());
         let (block, lane) = (channel / TILE_CHANNELS, channel % TILE_CHANNELS);
         for (beginning, words) in words.chunks_exact_mut(channels * taps * 4).enumerate() {
             for (tap, &weight) in weights.iter().enumerate() {
@@ -114,6 +107,7 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
     while first < all {
         let blocks = first..(first + lines.blocks).min(all);
         first = blocks.end;
+        // Lines before this one were made in this pass, as far as they are read.
         let mut made = 0;
         for y in rows.clone() {
             let top = y * window.stride.0;
@@ -146,16 +140,18 @@ pub(super) unsafe fn depthwise(job: &Depthwise, rows: Range<usize>, scratch: *mu
                     // SAFETY: lines reach as far as windows do.
                     let line = |number: usize| unsafe { line(number).add(at).cast_const() };
                     let to = (y * shape.output.1 + x, block);
-                    let weights = beginning * all + block;
+                    let of_weights = beginning * all + block;
                     // SAFETY: as above.
                     unsafe {
                         match pixels.len() {
-                            1 => tile::<1>(job, &lines, &requantize, line, weights, to),
-                            2 => tile::<2>(job, &lines, &requantize, line, weights, to),
-                            3 => tile::<3>(job, &lines, &requantize, line, weights, to),
-                            4 => tile::<4>(job, &lines, &requantize, line, weights, to),
-                            5 => tile::<5>(job, &lines, &requantize, line, weights, to),
-                            _ => tile::<TILE_PIXELS>(job, &lines, &requantize, line, weights, to),
+                            1 => tile::<1>(job, &lines, &requantize, line, of_weights, to),
+                            2 => tile::<2>(job, &lines, &requantize, line, of_weights, to),
+                            3 => tile::<3>(job, &lines, &requantize, line, of_weights, to),
+                            4 => tile::<4>(job, &lines, &requantize, line, of_weights, to),
+                            5 => tile::<5>(job, &lines, &requantize, line, of_weights, to),
+                            _ => {
+                                tile::<TILE_PIXELS>(job, &lines, &requantize, line, of_weights, to)
+                            }
                         }
                     }
                 }
@@ -211,7 +207,7 @@ unsafe fn interleave(
 }
 
 /// A block of channels of `R` pixels, from output pixel `pixel` on, whose first columns lie at
-/// `line` of each line, by the `weights`-th block of weights.
+/// `line` of each line, by block `of_weights` of the weights.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const R: usize>(
@@ -219,7 +215,7 @@ unsafe fn tile<const R: usize>(
     lines: &Lines,
     requantize: &Requantize,
     line: impl Fn(usize) -> *const u8,
-    weights: usize,
+    of_weights: usize,
     (pixel, block): (usize, usize),
 ) {
     let Depthwise {
@@ -238,7 +234,7 @@ unsafe fn tile<const R: usize>(
         let start = [load(bias.cast()), load(bias.add(8).cast())];
         let mut sums = [start; R];
         let taps = lines.count * window.kernel.1;
-        let mut weights = packed.weights.as_ptr().add(weights * taps * BLOCK_BYTES);
+        let mut weights = packed.weights.as_ptr().add(of_weights * taps * BLOCK_BYTES);
         for number in 0..lines.count {
             let mut from = line(number);
             for _ in 0..window.kernel.1 {

@@ -30,10 +30,10 @@ const POINTS: usize = INPUT_SIDE * INPUT_SIDE;
 const LANES: usize = 16;
 /// Squares from which on the products saved are worth weights of eight times their bytes.
 const FEWEST_SQUARES: usize = 12;
-/// Input channels up to which a block of few squares stays there.
+/// Input channels up to which a block of few squares stays in the second-level cache.
 const MOST_INPUTS: usize = 1024;
-/// Transformed inputs of a block, which stay in a second-level cache of half a megabyte while
-/// weights pass.
+/// Transformed inputs of a block, which stay in that cache, of half a megabyte, while weights
+/// pass.
 const BLOCK_BYTES: usize = 176 << 10;
 
 /// Rows and columns of squares.
