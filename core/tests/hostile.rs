@@ -259,10 +259,10 @@ fn a_few_kilobytes_of_plan_take_no_gigabytes() {
     assert!(error.to_string().contains("memory"), "{error}");
 }
 
-/// Levels pack the weights of a few channels as those of many.
+/// Levels pack the weights of a few channels as those of many: of these one may take two gigabytes, and is not asked.
 #[test]
-fn weights_that_would_take_gigabytes_are_not_packed() {
-    const WIDTH: usize = 40;
+fn weights_that_may_take_gigabytes_are_not_packed() {
+    const WIDTH: usize = 12;
     let model = vec![127; WIDTH * CHANNELS * 2];
     let (conv, of_model, out_in) = (0_u32, 0_u32, 0_u32);
     let window = ((1_usize, WIDTH), (1_usize, 1_usize), (0_usize, WIDTH - 1));

@@ -20,13 +20,13 @@ use crate::engine::kernels::{Conv, PackedConv, Shape, Window};
 const BLOCK_BYTES: usize = 128 << 10;
 
 /// Values from one widened patch to the next.
-fn widened(shape: &Shape, window: &Window) -> usize {
+fn depth(shape: &Shape, window: &Window) -> usize {
     patches::depth(shape, window, STEP)
 }
 
 /// Pixels whose patches are widened at a time.
 fn block_pixels(shape: &Shape, window: &Window) -> usize {
-    let fitting = BLOCK_BYTES / (widened(shape, window) * size_of::<i16>());
+    let fitting = BLOCK_BYTES / (depth(shape, window) * size_of::<i16>());
     (fitting / TILE_PIXELS * TILE_PIXELS).clamp(TILE_PIXELS, 96)
 }
 
@@ -36,7 +36,7 @@ fn widened_at(shape: &Shape, window: &Window) -> usize {
 }
 
 pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
-    let values = block_pixels(shape, window) * widened(shape, window);
+    let values = block_pixels(shape, window) * depth(shape, window);
     widened_at(shape, window) + (values + STEP) * size_of::<i16>()
 }
 
@@ -44,12 +44,11 @@ pub(super) fn scratch_bytes(shape: &Shape, window: &Window) -> usize {
 pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>, scratch: *mut u8) {
     let (shape, window) = (&job.shape, &job.window);
     let most = block_pixels(shape, window);
-    let words_stride = widened(shape, window);
     // SAFETY: the scratch holds both.
     let words = unsafe { scratch.add(widened_at(shape, window)) }.cast::<i16>();
     let widened = Rows {
         first: words.cast_const(),
-        stride: words_stride,
+        stride: depth(shape, window),
     };
     let to = To::new(job);
     let fours = || tiles.clone().map(|n| Fours::of(job.packed, n));
@@ -64,7 +63,7 @@ pub(super) unsafe fn conv(job: &Conv, pixels: Range<usize>, tiles: Range<usize>,
             };
             // SAFETY: the block holds as many widened patches, and a step behind them.
             unsafe {
-                patches::lay(job, pixels.clone(), words, words_stride);
+                patches::lay(job, pixels.clone(), words, widened.stride);
                 block(job, &to, pixels, tiles.clone(), (patches, widened));
             }
         }

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// Bias and multipliers of some channels. Some sums leave `i32`, and come in again at its other
+/// end.
+fn factors(random: &mut Random, channels: usize, small: f32) -> (Vec<i32>, Vec<f32>) {
+    let far = random.below(4) == 0;
+    let bias = (0..channels).map(|_| match random.below(20_000) as i32 - 10_000 {
+        any if far && any % 2 == 0 => [i32::MIN, i32::MAX][random.below(2)],
+        any => any,
+    });
+    let bias = bias.collect();
+    let multipliers = (0..channels).map(|_| random.factor() * small);
+    (bias, multipliers.collect())
+}
+
 fn conv_case(level: &dyn Kernels, random: &mut Random, shape: Shape, window: Window, floats: bool) {
     let depth = window.kernel.0 * window.kernel.1 * shape.channels_in;
     let extreme = random.below(3) == 0;
@@ -33,16 +46,7 @@ fn conv_with(
     floats: bool,
 ) {
     let scalar = &scalar::Scalar as &dyn Kernels;
-    // Some sums leave `i32`, and come in again at its other end.
-    let far = random.below(4) == 0;
-    let bias = (0..shape.channels_out).map(|_| match random.below(20_000) as i32 - 10_000 {
-        any if far && any % 2 == 0 => [i32::MIN, i32::MAX][random.below(2)],
-        any => any,
-    });
-    let bias: Vec<i32> = bias.collect();
-    let multipliers: Vec<f32> = (0..shape.channels_out)
-        .map(|_| random.factor() * small)
-        .collect();
+    let (bias, multipliers) = factors(random, shape.channels_out, small);
     let of = ConvWeights {
         weights,
         bias: &bias,
@@ -289,10 +293,7 @@ fn depthwise_with(
 ) {
     let scalar = &scalar::Scalar as &dyn Kernels;
     let channels = shape.channels_out;
-    let bias: Vec<i32> = (0..channels)
-        .map(|_| random.below(2000) as i32 - 1000)
-        .collect();
-    let multipliers: Vec<f32> = (0..channels).map(|_| random.factor() * small).collect();
+    let (bias, multipliers) = factors(random, channels, small);
     let of = ConvWeights {
         weights,
         bias: &bias,
